@@ -1,0 +1,70 @@
+# esca. `make` lists the targets.
+
+GO       ?= go
+ADDR     ?= :8080
+ROOT     ?=
+SEEDS    ?= 1000
+STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+PKGS     := ./...
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench clean
+
+help:        ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build   ## build escahttp and serve ROOT (default: the welcome site) on ADDR (default :8080)
+	./bin/escahttp --addr=$(ADDR) $(ROOT)
+
+build:       ## build bin/escahttp
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/escahttp ./cmd/escahttp
+
+test: setup lint cross ## everything a change has to pass (sets up what it needs)
+	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
+	CGO_ENABLED=0 ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server
+
+setup:       ## install what the race detector needs, where it is missing
+	@command -v $(GO) >/dev/null || { echo "make test needs Go (go.dev/dl)"; exit 1; }
+	@command -v gcc >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev >/dev/null; } || \
+	  { echo "make test needs gcc, for the race detector: apt-get install gcc libc6-dev"; exit 1; }
+	$(GO) mod download
+
+cross:       ## build for every system and without cgo
+	CGO_ENABLED=0 $(GO) build $(PKGS)
+	GOOS=linux GOARCH=arm64 $(GO) vet ./poller/... ./conn ./server ./cmd/...
+	GOOS=darwin $(GO) build ./poller ./conn ./server ./cmd/...
+	GOOS=freebsd $(GO) build ./poller ./conn ./server ./cmd/...
+	GOOS=windows $(GO) build ./poller ./conn ./server ./cmd/...
+
+lint:        ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "gofmt these (make fmt):"; gofmt -l .; exit 1; }
+	$(GO) vet $(PKGS)
+	$(GO) run $(STATIC) $(PKGS)
+
+fmt:         ## gofmt
+	gofmt -w .
+
+fuzz:        ## each fuzz target for FUZZTIME (default 30s)
+	@for d in $$($(GO) list -f '{{.Dir}}' $(PKGS)); do \
+	  for f in $$(grep -ho 'func Fuzz[A-Za-z0-9]*' $$d/*_test.go 2>/dev/null | sed 's/func //' | sort -u); do \
+	    echo "$$d $$f"; (cd $$d && $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} .) || exit 1; \
+	  done; done
+
+cover:       ## coverage of the tests, as bin/cover.html
+	@mkdir -p bin
+	$(GO) test -coverpkg=./poller/...,./conn/...,./server/...,./cmd/... -coverprofile=bin/cover.out $(PKGS)
+	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
+	@$(GO) tool cover -func=bin/cover.out | tail -1
+
+nettest:     ## golang.org/x/net/nettest over Conn, GOMAXPROCS 1, 2 and 4, 20 times in a row
+	$(GO) test -race -run TestConnIsANetConn -count=20 -timeout 30m ./conn
+
+overload:    ## 10,000 connections, slow readers and the like, without the race detector
+	$(GO) test -count=1 -run Overload -v ./server
+
+bench:       ## measure esca beside its peers (needs wrk, nginx, lighttpd, gcc: see README)
+	$(GO) run ./bench
+
+clean:
+	rm -rf bin

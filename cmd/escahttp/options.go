@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+// options are the flags, which the environment may set as ESCAHTTP_NAME.
+type options struct {
+	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the files beneath ROOT, or a welcome site (the default command)."`
+	Backends backendsCmd `cmd:"" help:"Say which backends work here, and why others do not."`
+
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+type backendsCmd struct{}
+
+type serveCmd struct {
+	Root string `arg:"" optional:"" help:"The directory to serve. Without it, a welcome site."`
+
+	Addr     string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH."`
+	Backend  string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
+	Loops    int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
+	TLSCert  string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM)."`
+	TLSKey   string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
+	Log      string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
+	Format   string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
+	CacheMiB int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for small files, in MiB."`
+
+	Revalidate   time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a file is taken to be unchanged before it is looked at again."`
+	ReadTimeout  time.Duration `default:"30s" env:"ESCAHTTP_READ_TIMEOUT" help:"Time for a request to arrive; 0: no limit."`
+	WriteTimeout time.Duration `default:"0s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"Time for an answer to be taken; 0: no limit."`
+	IdleTimeout  time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests."`
+	PerIP        int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
+}
+
+// usageError ends the program with status 2.
+type usageError struct{ error }
+
+// parse reads the command line. A nil run means that there is nothing to do.
+func parse(args []string) (run func() error, err error) {
+	var o options
+	exited := false
+	k, err := kong.New(&o,
+		kong.Name("escahttp"),
+		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment."),
+		kong.Vars{"version": "escahttp " + version},
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	ctx, err := k.Parse(args)
+	if exited {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%w (escahttp --help lists the flags)", err)}
+	}
+	if ctx.Command() == "backends" {
+		return o.Backends.run, nil
+	}
+	if err := o.Serve.check(); err != nil {
+		return nil, usageError{err}
+	}
+	return o.Serve.run, nil
+}
+
+// check looks at what can be seen to be wrong without starting.
+func (s *serveCmd) check() error {
+	switch {
+	case s.Loops < 0:
+		return fmt.Errorf("--loops=%d: give a number of loops, or 0 for one per processor", s.Loops)
+	case s.CacheMiB < 1:
+		return fmt.Errorf("--cache-size=%d: give at least 1 (MiB)", s.CacheMiB)
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return errors.New("TLS needs both --tls-cert and --tls-key")
+	case s.Root == "":
+		return nil
+	}
+	fi, err := os.Stat(s.Root)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("ROOT %s does not exist: give a directory to serve", s.Root)
+	case err != nil:
+		return fmt.Errorf("ROOT: %w", err)
+	case !fi.IsDir():
+		return fmt.Errorf("ROOT %s is not a directory: give the directory the file is in", s.Root)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/escahttp/esca/poller"
+)
+
+// acceptPause is how long accepting rests after the process, or the kernel, has
+// run out of something: descriptors, memory.
+const acceptPause = 50 * time.Millisecond
+
+// accepts is the listening socket of a loop.
+type accepts struct {
+	ln      *Listener
+	fd      int32 // -1: none, or not yet
+	gen     uint32
+	again   bool    // the queue was not emptied
+	retryAt int64   // when to try again after a pause; 0: not paused
+	fresh   []*Conn // accepted, Handler.Open not yet called
+	logged  int64   // when a pause was last reported
+}
+
+// listen has l accept from fd, which it owns from now on.
+func (l *Loop) listen(ln *Listener, fd int32) error {
+	l.gens = (l.gens + 1) & poller.GenMask
+	a := &l.accepts
+	a.ln, a.fd, a.gen = ln, fd, l.gens
+	l.sh.SetInterest(fd, a.gen, poller.HarvestAccept)
+	// Exclusive, as loops may share one socket: a connection wakes one of them.
+	return l.ep.Add(fd, a.gen, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE)
+}
+
+// accepted takes in what the harvest has accepted.
+func (l *Loop) accepted(ev *poller.Event) {
+	a := &l.accepts
+	n := ev.N
+	if ev.Slot >= 0 {
+		for _, r := range l.sh.AcceptedIn(ev.Slot, n) {
+			l.welcome(r.FD, sockaddrOf(&r))
+		}
+		l.sh.FreeSlot(ev.Slot)
+	}
+	a.again = ev.Err == 0 && (ev.Slot < 0 || int(n) == l.sh.SlotSize/poller.AcceptedSize)
+	if ev.Err != 0 {
+		l.pauseAccepting(unix.Errno(ev.Err))
+	}
+}
+
+// acceptMore goes on where the harvest stopped.
+func (l *Loop) acceptMore(me uint64) bool {
+	a := &l.accepts
+	if a.retryAt != 0 && a.retryAt <= clockNow() {
+		a.retryAt, a.again = 0, true
+	}
+	if a.again && a.retryAt == 0 && a.fd >= 0 {
+		l.acceptSome(128)
+	}
+	return l.openFresh(me)
+}
+
+// acceptSome accepts up to most connections by direct calls.
+func (l *Loop) acceptSome(most int) {
+	a := &l.accepts
+	a.again = false
+	f := l.takeFrame(nil)
+	defer l.putFrame(f)
+	r := new(poller.Accepted)
+	for range most {
+		r.Len = uint32(len(r.Addr))
+		f.Entry = poller.Entry{NR: unix.SYS_ACCEPT4}
+		f.Args = [6]uint64{uint64(a.fd), uint64(uintptr(unsafe.Pointer(&r.Addr[0]))), uint64(uintptr(unsafe.Pointer(&r.Len))), unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC}
+		l.be.Call(&f.Entry)
+		l.stats.calls.CountCall(&f.Entry)
+		switch errno := unix.Errno(max(-f.Ret, 0)); errno {
+		case 0:
+			r.FD = int32(f.Ret)
+			l.welcome(r.FD, sockaddrOf(r))
+		case unix.EAGAIN:
+			return
+		case unix.EINTR, unix.ECONNABORTED:
+		default:
+			l.pauseAccepting(errno)
+			return
+		}
+	}
+	a.again = true
+}
+
+// pauseAccepting rests, and says so once a minute.
+func (l *Loop) pauseAccepting(errno unix.Errno) {
+	a := &l.accepts
+	now := clockNow()
+	a.again, a.retryAt = false, now+int64(acceptPause)
+	if a.logged == 0 || now-a.logged > int64(time.Minute) {
+		a.logged = now
+		l.group.opt.logger.Printf("esca: accepting on %s pauses: %v (%d connections are open here; raise the limit of open files, or lower the number of connections)",
+			a.ln.addr, errno, l.open)
+	}
+}
+
+// welcome makes an accepted descriptor a connection.
+func (l *Loop) welcome(fd int32, peer sockaddr) {
+	c := l.register(fd, peer, l.accepts.ln)
+	l.stats.accepted++
+	if c.free {
+		l.accepts.ln.deliver(c)
+		return
+	}
+	c.opening = true
+	l.accepts.fresh = append(l.accepts.fresh, c)
+}
+
+// openFresh calls Handler.Open for each new connection.
+func (l *Loop) openFresh(me uint64) bool {
+	a := &l.accepts
+	for len(a.fresh) > 0 {
+		c := a.fresh[0]
+		a.fresh = a.fresh[1:]
+		on := l.outside(nil, func() { l.group.handler.Open(c) })
+		c.opening = false
+		switch {
+		case c.closed:
+		case c.unread() && !c.free:
+			if !c.isDue {
+				c.isDue = true
+				l.due = append(l.due, c)
+			}
+			l.wake()
+		default:
+			c.arm()
+		}
+		if !on {
+			return false
+		}
+	}
+	a.fresh = nil
+	return l.gen == me
+}
+
+// stopListening empties the queue, whose connections a close would reset, and
+// closes the socket.
+func (l *Loop) stopListening() {
+	a := &l.accepts
+	if a.fd < 0 {
+		return
+	}
+	l.acceptSome(1 << 20)
+	l.ep.Remove(a.fd)
+	unix.Close(int(a.fd))
+	a.fd, a.again, a.retryAt = -1, false, 0
+}

@@ -1,0 +1,25 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+var errClosed = net.ErrClosed
+
+// opError wraps err as package net does: Timeout and errors.Is see through it.
+// Called without the lock.
+func (c *Conn) opError(op string, err error) error {
+	if errno, ok := err.(unix.Errno); ok {
+		call := map[string]string{"read": "recv", "write": "send"}[op]
+		if call == "" {
+			call = op
+		}
+		err = os.NewSyscallError(call, errno)
+	}
+	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}

@@ -1,0 +1,64 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"runtime"
+	"sync"
+)
+
+// getg returns the identity of the calling goroutine: the address of its
+// descriptor, unique while it lives. A Conn needs it to tell the coroutine that
+// serves it, which may yield to the loop, from every other goroutine, which may
+// not.
+func getg() uintptr
+
+// gword returns the word at offset off of the calling goroutine's descriptor.
+func gword(off uintptr) uintptr
+
+// lockWord is the offset of the word of a goroutine's descriptor that is
+// non-zero while the goroutine is locked to its thread; 0 if it was not found.
+//
+// The runtime ends the process when a coroutine is switched away from in that
+// state and offers no way to ask for it, so the word is found by looking which
+// one changes: it is zero, becomes the address of the thread's descriptor, which
+// the goroutine already holds elsewhere, and is zero again. If a future runtime
+// hides it, a lock left by a handler is the runtime's throw again, nothing else.
+var lockWord = sync.OnceValue(func() uintptr {
+	found := make(chan uintptr)
+	go func() { found <- findLockWord() }()
+	return <-found
+})
+
+func findLockWord() uintptr {
+	const words = 48 // the descriptor is larger than this many words
+	var before, locked, after [words]uintptr
+	snap := func(to *[words]uintptr) {
+		for i := range to {
+			to[i] = gword(uintptr(i) * 8)
+		}
+	}
+	snap(&before)
+	runtime.LockOSThread()
+	snap(&locked)
+	runtime.UnlockOSThread()
+	snap(&after)
+	var off uintptr
+	for i, v := range locked {
+		if v == 0 || before[i] != 0 || after[i] != 0 {
+			continue
+		}
+		for j, w := range before {
+			if j != i && w == v && locked[j] == v {
+				if off != 0 && off != uintptr(i)*8 {
+					return 0 // two candidates: not sure
+				}
+				off = uintptr(i) * 8
+			}
+		}
+	}
+	return off
+}
+
+// threadLocked reports whether the calling goroutine is locked to its thread.
+func threadLocked(word uintptr) bool { return word != 0 && gword(word) != 0 }

@@ -1,0 +1,96 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/escahttp/esca/poller"
+)
+
+// group is the loops of a Listener, and what they share.
+type group struct {
+	opt     options
+	factory poller.Factory
+	why     string // which backend, and why not another
+	loops   []*Loop
+	watcher *watcher
+	handler Handler // nil: connections go to Accept
+
+	running atomic.Int32 // loops that are not yet cleaned up
+	closing bool
+	closeMu sync.Mutex
+	turn    atomic.Uint32 // whose turn it is to adopt
+}
+
+func newGroup(opt options) (*group, error) {
+	f, why, err := opt.chooseFactory()
+	if err != nil {
+		return nil, err
+	}
+	g := &group{opt: opt, factory: f, why: why}
+	for i := range opt.loops {
+		l, err := newLoop(g)
+		if err != nil {
+			for _, l := range g.loops {
+				l.release()
+			}
+			return nil, err
+		}
+		l.index, l.workers.lockWord = i, lockWord()
+		g.loops = append(g.loops, l)
+	}
+	g.watcher = newWatcher(g.loops)
+	return g, nil
+}
+
+// start has the loops turn.
+func (g *group) start() {
+	g.running.Store(int32(len(g.loops)))
+	for _, l := range g.loops {
+		l.accepts.fd = -1
+		l.mu.Lock()
+		l.newDriver()
+		l.mu.Unlock()
+	}
+	go g.watcher.watch()
+}
+
+// close has each loop end when its last connection has.
+func (g *group) close() {
+	g.closeMu.Lock()
+	defer g.closeMu.Unlock()
+	if g.closing {
+		return
+	}
+	g.closing = true
+	for _, l := range g.loops {
+		l.post(func() {
+			l.stopListening()
+			l.closing = true
+		})
+	}
+}
+
+// cleanUp ends a closing loop once its last connection is gone. It reports
+// whether that is so.
+func (l *Loop) cleanUp() bool {
+	l.workers.endAll()
+	if l.open > 0 || l.workers.all > 0 {
+		return false
+	}
+	l.release()
+	close(l.done)
+	if l.group.running.Add(-1) == 0 {
+		close(l.group.watcher.quit)
+	}
+	return true
+}
+
+// release closes what the loop holds of the kernel.
+func (l *Loop) release() {
+	l.be.Close()
+	l.ep.Close()
+	l.sh.Unmap()
+}

@@ -1,0 +1,323 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener is a listening address and the loops that serve what is accepted
+// there. It is used in one of two ways: Accept, as any net.Listener, or Serve.
+type Listener struct {
+	addr    net.Addr
+	group   *group
+	fds     []int32 // a socket for each loop
+	unlink  string  // the unix socket's file, removed by Close
+	handler Handler // nil until Serve
+
+	once    sync.Once // registers the sockets
+	onceErr error
+	closed  chan struct{}
+	closing atomic.Bool
+	queueMu sync.Mutex
+	queue   []*Conn       // accepted, not yet fetched
+	more    chan struct{} // of capacity one: the queue is not empty
+}
+
+var _ net.Listener = (*Listener)(nil)
+
+// Listen listens on addr; network is tcp, tcp4, tcp6 or unix. On TCP each loop
+// has a listening socket of its own on the same port (SO_REUSEPORT), among which
+// the kernel spreads connections; on unix the loops share one. The result is a
+// *Listener. Close it to end its loops; connections live on until they are
+// closed.
+func Listen(network, addr string, opts ...Option) (net.Listener, error) {
+	o := buildOptions(opts)
+	socks, la, err := openSockets(network, addr, &o)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := newListener(socks, la, o)
+	if err != nil {
+		return nil, err
+	}
+	if network == "unix" && addr != "" && addr[0] != '@' {
+		ln.unlink = addr
+	}
+	return ln, nil
+}
+
+// FromListener takes a listener of package net, a *net.TCPListener or a
+// *net.UnixListener, onto loops. inner is closed when the Listener is; it must
+// not be used otherwise.
+func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
+	if ln, ok := inner.(*Listener); ok {
+		return ln, nil
+	}
+	filer, ok := inner.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("esca: a %T cannot be taken onto loops: give a *net.TCPListener, a *net.UnixListener or what conn.Listen returns", inner)
+	}
+	f, err := filer.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	o := buildOptions(opts)
+	var socks []int32
+	for range o.loops {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			closeAll(socks)
+			return nil, os.NewSyscallError("dup", err)
+		}
+		socks = append(socks, int32(fd))
+	}
+	unix.SetNonblock(int(socks[0]), true) // of the description they all share
+	if o.keepAlive > 0 {
+		setKeepAlive(int(socks[0]), o.keepAlive)
+	}
+	ln, err := newListener(socks, inner.Addr(), o)
+	if err != nil {
+		return nil, err
+	}
+	if ul, ok := inner.(*net.UnixListener); ok {
+		ln.unlink = ul.Addr().String()
+		ul.SetUnlinkOnClose(false)
+	}
+	inner.Close()
+	return ln, nil
+}
+
+func newListener(socks []int32, addr net.Addr, o options) (*Listener, error) {
+	g, err := newGroup(o)
+	if err != nil {
+		closeAll(socks)
+		return nil, err
+	}
+	ln := &Listener{addr: addr, group: g, fds: socks, closed: make(chan struct{}), more: make(chan struct{}, 1)}
+	g.start()
+	return ln, nil
+}
+
+// Addr returns the address listened on.
+func (ln *Listener) Addr() net.Addr { return ln.addr }
+
+// Backend is one line on which backend the loops use, and why not another.
+func (ln *Listener) Backend() string { return ln.group.why }
+
+// listen registers the sockets, once.
+func (ln *Listener) listen(h Handler) error {
+	first := false
+	ln.once.Do(func() {
+		first = true
+		ln.handler, ln.group.handler = h, h
+		for i, l := range ln.group.loops {
+			fd := ln.fds[i%len(ln.fds)]
+			if i >= len(ln.fds) {
+				break
+			}
+			l.mu.Lock()
+			ln.onceErr = errors.Join(ln.onceErr, l.listen(ln, fd))
+			l.mu.Unlock()
+		}
+	})
+	if !first && h != nil {
+		return errors.New("esca: the listener is in use: Serve goes once, and not together with Accept")
+	}
+	return ln.onceErr
+}
+
+// Accept waits for the next connection.
+func (ln *Listener) Accept() (net.Conn, error) {
+	if err := ln.listen(nil); err != nil {
+		return nil, err
+	}
+	for {
+		if c := ln.fetch(); c != nil {
+			return c, nil
+		}
+		select {
+		case <-ln.more:
+		case <-ln.closed:
+			// What was accepted before is still given out.
+			if c := ln.fetch(); c != nil {
+				return c, nil
+			}
+			return nil, &net.OpError{Op: "accept", Net: ln.addr.Network(), Addr: ln.addr, Err: net.ErrClosed}
+		}
+	}
+}
+
+func (ln *Listener) fetch() *Conn {
+	ln.queueMu.Lock()
+	defer ln.queueMu.Unlock()
+	if len(ln.queue) == 0 {
+		return nil
+	}
+	c := ln.queue[0]
+	ln.queue[0] = nil
+	if ln.queue = ln.queue[1:]; len(ln.queue) > 0 {
+		ln.signal()
+	}
+	return c
+}
+
+func (ln *Listener) signal() {
+	select {
+	case ln.more <- struct{}{}:
+	default:
+	}
+}
+
+// deliver gives c to Accept. Called by the loop.
+func (ln *Listener) deliver(c *Conn) {
+	ln.queueMu.Lock()
+	ln.queue = append(ln.queue, c)
+	ln.signal()
+	ln.queueMu.Unlock()
+	c.l.workers.readied = true
+}
+
+// Serve has h serve what is accepted, and blocks until the listener is closed.
+// It returns net.ErrClosed then.
+func (ln *Listener) Serve(h Handler) error {
+	if h == nil {
+		return errors.New("esca: Serve needs a Handler")
+	}
+	if err := ln.listen(h); err != nil {
+		return err
+	}
+	<-ln.closed
+	return net.ErrClosed
+}
+
+// Close stops listening. Connections that wait in the kernel's queue are still
+// accepted, as closing would reset them; connections that are open stay open,
+// and each loop ends with its last one.
+func (ln *Listener) Close() error {
+	if ln.closing.Swap(true) {
+		return &net.OpError{Op: "close", Net: ln.addr.Network(), Addr: ln.addr, Err: net.ErrClosed}
+	}
+	used := true
+	ln.once.Do(func() { used = false; ln.onceErr = net.ErrClosed })
+	if !used {
+		closeAll(ln.fds)
+	}
+	if ln.unlink != "" {
+		os.Remove(ln.unlink)
+	}
+	ln.group.close()
+	close(ln.closed)
+	return nil
+}
+
+// Wait blocks until every loop has ended, which they do after Close when the
+// last connection is closed.
+func (ln *Listener) Wait() {
+	for _, l := range ln.group.loops {
+		<-l.done
+	}
+}
+
+// CloseIdle has the Handler serve, with EndedShutdown, each connection that has
+// no worker.
+func (ln *Listener) CloseIdle() {
+	for _, l := range ln.group.loops {
+		l.post(func() {
+			for _, c := range l.conns {
+				if c != nil && c.servable() {
+					c.ended = EndedShutdown
+					if !c.isDue {
+						c.isDue = true
+						l.due = append(l.due, c)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Drained reports whether, after Close, every loop has taken in what waited in the
+// kernel's queue: no new connection will be served.
+func (ln *Listener) Drained() bool {
+	for _, l := range ln.group.loops {
+		l.mu.Lock()
+		drained := l.closing && len(l.accepts.fresh) == 0
+		l.mu.Unlock()
+		if !drained {
+			return false
+		}
+	}
+	return true
+}
+
+// Adopt makes a connection of package net, a *net.TCPConn or *net.UnixConn, one
+// of a loop's. nc is closed; its descriptor lives on in the result, which is not
+// served by the Handler.
+func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
+	filer, ok := nc.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("esca: a %T cannot be adopted: give a *net.TCPConn or a *net.UnixConn", nc)
+	}
+	f, err := filer.File()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	f.Close()
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	nc.Close()
+	unix.SetNonblock(fd, true)
+	sa, _ := unix.Getpeername(fd)
+	peer, _ := sockaddrFrom(sa)
+	g := ln.group
+	l := g.loops[int(g.turn.Add(1))%len(g.loops)]
+	made := make(chan *Conn, 1)
+	if !l.post(func() {
+		c := l.register(int32(fd), peer, ln)
+		c.free = true
+		made <- c
+	}) {
+		unix.Close(fd)
+		return nil, net.ErrClosed
+	}
+	return <-made, nil
+}
+
+// SetKeepAlive sets on the listening sockets, for connections to inherit, that TCP
+// probes idle peers; a period of zero leaves it to the system's defaults.
+func (ln *Listener) SetKeepAlive(period time.Duration) error {
+	for _, fd := range ln.fds {
+		if err := setKeepAlive(int(fd), period); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Loops returns how many loops there are.
+func (ln *Listener) Loops() int { return len(ln.group.loops) }
+
+// Stats returns what the loops have done so far.
+func (ln *Listener) Stats() Stats {
+	var s Stats
+	s.Loops = len(ln.group.loops)
+	s.Backend = ln.group.factory.Name()
+	for _, l := range ln.group.loops {
+		l.mu.Lock()
+		l.addStats(&s)
+		l.mu.Unlock()
+	}
+	return s
+}

@@ -1,0 +1,214 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// control runs f on the descriptor, which stays open meanwhile.
+func (c *Conn) control(op string, f func(fd int) error) error {
+	l := c.l
+	l.mu.Lock()
+	if c.closed || c.fd < 0 {
+		l.mu.Unlock()
+		return c.opError(op, errClosed)
+	}
+	c.busy++
+	fd := int(c.fd)
+	l.mu.Unlock()
+	err := f(fd)
+	l.mu.Lock()
+	c.busy--
+	if c.closed {
+		c.dirty()
+	}
+	l.mu.Unlock()
+	if err != nil {
+		if errno, ok := err.(unix.Errno); ok {
+			err = os.NewSyscallError("setsockopt", errno)
+		}
+		return c.opError(op, err)
+	}
+	return nil
+}
+
+func (c *Conn) setInt(level, opt, v int) error {
+	return c.control("set", func(fd int) error { return unix.SetsockoptInt(fd, level, opt, v) })
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// SetNoDelay sets TCP_NODELAY, which is on from the beginning.
+func (c *Conn) SetNoDelay(on bool) error {
+	return c.setInt(unix.IPPROTO_TCP, unix.TCP_NODELAY, boolInt(on))
+}
+
+// SetKeepAlive has TCP probe an idle peer.
+func (c *Conn) SetKeepAlive(on bool) error {
+	return c.setInt(unix.SOL_SOCKET, unix.SO_KEEPALIVE, boolInt(on))
+}
+
+// SetKeepAlivePeriod sets how long the peer is idle before it is probed.
+func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
+	return c.setInt(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(d))
+}
+
+// SetKeepAliveConfig sets all of it, as *net.TCPConn does: zero durations and
+// counts take the defaults of 15 s, 15 s and 9, negative ones change nothing.
+func (c *Conn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
+	if err := c.SetKeepAlive(cfg.Enable); err != nil {
+		return err
+	}
+	const def = 15 * time.Second
+	for _, o := range []struct {
+		opt, v int
+	}{
+		{unix.TCP_KEEPIDLE, secondsOr(cfg.Idle, def)},
+		{unix.TCP_KEEPINTVL, secondsOr(cfg.Interval, def)},
+		{unix.TCP_KEEPCNT, countOr(cfg.Count, 9)},
+	} {
+		if o.v < 0 {
+			continue
+		}
+		if err := c.setInt(unix.IPPROTO_TCP, o.opt, o.v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+func secondsOr(d, def time.Duration) int {
+	if d < 0 {
+		return -1
+	}
+	if d == 0 {
+		d = def
+	}
+	return seconds(d)
+}
+
+func countOr(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+// SetLinger sets SO_LINGER. With zero, Close drops what is queued and resets the
+// connection; a negative value goes back to sending it in the background. A
+// positive one bounds that, in seconds: unlike a blocking socket's, Close does
+// not wait for it.
+func (c *Conn) SetLinger(sec int) error {
+	err := c.control("set", func(fd int) error {
+		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: int32(boolInt(sec == 0))})
+	})
+	if err == nil {
+		c.l.mu.Lock()
+		c.noLinger = sec == 0
+		c.l.mu.Unlock()
+	}
+	return err
+}
+
+// SetReadBuffer sets SO_RCVBUF.
+func (c *Conn) SetReadBuffer(bytes int) error {
+	return c.setInt(unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+}
+
+// SetWriteBuffer sets SO_SNDBUF.
+func (c *Conn) SetWriteBuffer(bytes int) error {
+	return c.setInt(unix.SOL_SOCKET, unix.SO_SNDBUF, bytes)
+}
+
+// File returns a duplicate of the descriptor, which the caller closes. What is
+// queued in c is not yet sent, and what has been harvested is not in it: do not
+// read and write through both.
+func (c *Conn) File() (f *os.File, err error) {
+	err = c.control("file", func(fd int) error {
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err == nil {
+			f = os.NewFile(uintptr(dup), "esca connection")
+		}
+		return err
+	})
+	return f, err
+}
+
+// SyscallConn gives access to the descriptor. Control runs f at once; Read and
+// Write run f again and again, whenever the loop has seen the connection become
+// readable or writable, until it returns true.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
+
+type rawConn struct{ c *Conn }
+
+func (r rawConn) Control(f func(fd uintptr)) error {
+	return r.c.control("raw-control", func(fd int) error { f(uintptr(fd)); return nil })
+}
+
+func (r rawConn) Read(f func(fd uintptr) bool) error {
+	return r.until(f, "raw-read", func() error {
+		c := r.c
+		c.hold()
+		switch {
+		case c.closed:
+			return errClosed
+		case c.readLate():
+			return os.ErrDeadlineExceeded
+		case !c.unread():
+			c.wait(&c.readers)
+		}
+		c.more = false
+		return nil
+	})
+}
+
+func (r rawConn) Write(f func(fd uintptr) bool) error {
+	return r.until(f, "raw-write", func() error {
+		c := r.c
+		if err := c.drained(); err != nil {
+			return err
+		}
+		c.needOut = true
+		c.dirty()
+		return c.drained()
+	})
+}
+
+func (r rawConn) until(f func(fd uintptr) bool, op string, wait func() error) error {
+	c := r.c
+	if op == "raw-read" {
+		// From here on what arrives stays in the socket, for f.
+		c.l.mu.Lock()
+		c.hold()
+		c.l.mu.Unlock()
+		defer func() {
+			c.l.mu.Lock()
+			c.more = true // the next Read looks for itself
+			c.l.mu.Unlock()
+		}()
+	}
+	for done := false; ; {
+		if err := c.control(op, func(fd int) error { done = f(uintptr(fd)); return nil }); err != nil || done {
+			return err
+		}
+		c.l.mu.Lock()
+		err := wait()
+		c.l.mu.Unlock()
+		if err != nil {
+			return c.opError(op, err)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import "sync"
+
+// waiter is one goroutine or coroutine that waits for a connection.
+type waiter struct {
+	next *waiter
+	w    *worker       // the coroutine to resume, or nil:
+	wake chan struct{} // of capacity one
+}
+
+var waiters = sync.Pool{New: func() any { return &waiter{wake: make(chan struct{}, 1)} }}
+
+// waitq is who waits for the same thing.
+type waitq struct{ head *waiter }
+
+func (q *waitq) empty() bool { return q.head == nil }
+
+func (q *waitq) push(w *waiter) { w.next, q.head = q.head, w }
+
+// wakeAll wakes everyone; each looks again whether it has what it waited for.
+func (q *waitq) wakeAll(l *Loop) {
+	for w := q.head; w != nil; {
+		next := w.next
+		w.next = nil
+		if w.w != nil {
+			l.wakeWorker(w.w)
+		} else {
+			l.workers.readied = true
+			w.wake <- struct{}{}
+		}
+		w = next
+	}
+	q.head = nil
+}
+
+// wakeWorker has the driver resume w.
+func (l *Loop) wakeWorker(w *worker) {
+	if !w.suspended {
+		// It is on its way to the loop, and can only be resumed once there.
+		w.wokenEarly = true
+		return
+	}
+	w.suspended = false
+	l.runq = append(l.runq, w)
+	l.wake()
+}
+
+// wait waits in q, without the lock, until someone wakes it. The worker of c
+// yields to the loop; any other goroutine parks. Callers look again at what they
+// wait for.
+func (c *Conn) wait(q *waitq) {
+	l := c.l
+	w := c.worker
+	if w != nil && w.inline && !w.detached && w.g == getg() && !threadLocked(l.workers.lockWord) {
+		q.push(&w.waiter)
+		c.arm()
+		l.mu.Unlock()
+		w.yield(struct{}{})
+		l.mu.Lock()
+		return
+	}
+	p := waiters.Get().(*waiter)
+	q.push(p)
+	c.arm()
+	l.mu.Unlock()
+	if w != nil && !w.inline && w.g == getg() {
+		began := clockNow()
+		<-p.wake
+		w.waited += clockNow() - began
+	} else {
+		<-p.wake
+	}
+	waiters.Put(p)
+	l.mu.Lock()
+}

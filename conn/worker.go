@@ -1,0 +1,219 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"fmt"
+	"iter"
+	"runtime"
+	"runtime/debug"
+)
+
+// worker runs Handler.Serve for one burst after the other: inline as a
+// coroutine that the driver resumes, or on a goroutine of its own.
+type worker struct {
+	l *Loop
+	c *Conn   // whose burst it is; nil: in the pool
+	g uintptr // which goroutine it is
+
+	inline bool
+	waiter waiter
+
+	// Inline.
+	resume     func() // runs it until it waits or its burst is over
+	stop       func()
+	yield      func(struct{}) bool
+	finished   bool // its burst is over
+	suspended  bool // it waits, and may be resumed
+	wokenEarly bool // it was woken before it was suspended
+	detached   bool // its driver was left behind in it: its waits park
+
+	// On a goroutine.
+	start  chan struct{} // a burst, or closed: the end
+	waited int64         // ns of the burst that the worker waited for its connection
+}
+
+// workers is the pool of a loop: the one that finished last starts next, so
+// that few, hot ones serve many connections.
+type workers struct {
+	inline, spawned []*worker // idle
+	all             int       // idle and busy
+	busy            int       // on goroutines, with a burst
+	leastIdle       int       // fewest idle since the last trim
+	readied         bool      // goroutines were made runnable since the last wait
+	lockWord        uintptr
+}
+
+// take returns an idle worker, or a new one.
+func (ws *workers) take(l *Loop, inline bool) *worker {
+	pool := &ws.spawned
+	if inline {
+		pool = &ws.inline
+	} else {
+		ws.busy++
+	}
+	if n := len(*pool); n > 0 {
+		w := (*pool)[n-1]
+		(*pool)[n-1] = nil
+		*pool = (*pool)[:n-1]
+		ws.leastIdle = min(ws.leastIdle, n-1)
+		return w
+	}
+	ws.leastIdle = 0
+	ws.all++
+	w := &worker{l: l, inline: inline}
+	w.waiter.w = w
+	if !inline {
+		w.start = make(chan struct{}, 1)
+		go w.loop()
+		return w
+	}
+	next, stop := iter.Pull(w.body)
+	w.resume, w.stop = func() { next() }, stop
+	return w
+}
+
+// put takes back a worker whose burst is over.
+func (ws *workers) put(l *Loop, w *worker) {
+	if !w.inline {
+		ws.busy--
+	}
+	if l.closing {
+		ws.all--
+		ws.end(w)
+		return
+	}
+	if w.inline {
+		ws.inline = append(ws.inline, w)
+	} else {
+		ws.spawned = append(ws.spawned, w)
+	}
+}
+
+// end ends an idle worker.
+func (ws *workers) end(w *worker) {
+	if w.inline {
+		w.stop()
+	} else {
+		close(w.start)
+	}
+}
+
+// trim ends half of the workers that were not needed since the last call.
+func (ws *workers) trim() {
+	for n := (min(ws.leastIdle, len(ws.inline)) + 1) / 2; n > 0; n-- {
+		ws.dropFirst(&ws.inline)
+	}
+	for n := (len(ws.spawned) + 1) / 2; n > 0; n-- {
+		ws.dropFirst(&ws.spawned)
+	}
+	ws.leastIdle = len(ws.inline)
+}
+
+func (ws *workers) dropFirst(pool *[]*worker) {
+	w := (*pool)[0]
+	n := copy(*pool, (*pool)[1:])
+	(*pool)[n] = nil
+	*pool = (*pool)[:n]
+	ws.all--
+	ws.end(w)
+}
+
+// endAll ends every idle worker; busy ones end as they come back.
+func (ws *workers) endAll() {
+	for len(ws.inline) > 0 {
+		ws.dropFirst(&ws.inline)
+	}
+	for len(ws.spawned) > 0 {
+		ws.dropFirst(&ws.spawned)
+	}
+}
+
+// lost is called when a handler has ended its worker's goroutine. Its connection
+// cannot be served any further.
+func (ws *workers) lost(w *worker) {
+	ws.all--
+	if !w.inline {
+		ws.busy--
+	}
+	if c := w.c; c != nil {
+		c.worker = nil
+		if !c.closed {
+			c.close()
+		}
+	}
+}
+
+func (l *Loop) lostWorker(w *worker) {
+	l.mu.Lock()
+	l.workers.lost(w)
+	l.mu.Unlock()
+}
+
+// body is an inline worker.
+func (w *worker) body(yield func(struct{}) bool) {
+	w.g, w.yield = getg(), yield
+	defer func() {
+		// A panic comes out of the driver, where the handler's stack is gone.
+		if v := recover(); v != nil {
+			panic(&handlerPanic{v, debug.Stack()})
+		}
+	}()
+	for {
+		w.l.group.handler.Serve(w.c)
+		w.unlockThread()
+		w.finished = true
+		if !yield(struct{}{}) {
+			return
+		}
+	}
+}
+
+// unlockThread undoes a runtime.LockOSThread that the handler has left behind:
+// a coroutine cannot be switched away from with it, and the worker goes on to
+// serve other connections.
+func (w *worker) unlockThread() {
+	for word := w.l.workers.lockWord; threadLocked(word); {
+		runtime.UnlockOSThread()
+	}
+}
+
+// loop is a worker on a goroutine.
+func (w *worker) loop() {
+	w.g = getg()
+	l := w.l
+	returned := true
+	defer func() {
+		if !returned {
+			go l.lostWorker(w) // aside, as in Loop.outside
+		}
+	}()
+	for range w.start {
+		returned = false
+		began := clockNow()
+		w.waited = 0
+		l.group.handler.Serve(w.c)
+		w.unlockThread()
+		returned = true
+		l.mu.Lock()
+		l.policy.took(w.c, clockNow()-began-w.waited)
+		l.endBurst(w)
+		l.mu.Unlock()
+	}
+}
+
+// handlerPanic is what the process ends with when a handler has panicked.
+type handlerPanic struct {
+	value any
+	stack []byte
+}
+
+func (p *handlerPanic) Error() string {
+	return fmt.Sprintf("%v [in a handler]\n\n%s", p.value, p.stack)
+}
+
+// Unwrap returns the value of the panic, if it is an error.
+func (p *handlerPanic) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}

@@ -1,0 +1,268 @@
+//go:build linux
+
+package poller
+
+import (
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Direct executes each entry as a system call of its own. It works wherever
+// Linux does: the baseline that the others are measured by, and their fallback.
+var Direct Factory = directFactory{}
+
+type directFactory struct{}
+
+func (directFactory) Name() string { return "direct" }
+func (directFactory) Probe() Probe { return Probe{Name: "direct"} }
+func (directFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
+	return &direct{ep: ep, sh: sh, ready: make([]unix.EpollEvent, len(sh.Events))}, nil
+}
+
+type direct struct {
+	ep     *Epoll
+	sh     *Shared
+	ready  []unix.EpollEvent
+	counts Counts
+}
+
+var _ Backend = (*direct)(nil)
+
+func (d *direct) Counts() *Counts { return &d.counts }
+func (d *direct) Close() error    { return nil }
+func (d *direct) Call(e *Entry)   { Exec(e) }
+
+func (d *direct) Run(n int) {
+	d.add(Chain(d.sh.Entries[:n], Exec))
+}
+
+func (d *direct) Tick(n int, timeout time.Duration) (int, error) {
+	d.Run(n)
+	d.counts.Ticks++
+	if timeout != 0 && !Settled(d.sh.Entries[:n]) {
+		timeout = 0
+	}
+	m, err := d.wait(timeout)
+	if err != nil {
+		return 0, err
+	}
+	out := 0
+	for i := range m {
+		r := &d.ready[i]
+		if r.Fd == d.ep.wake {
+			continue
+		}
+		ev := &d.sh.Events[out]
+		*ev = Event{FD: r.Fd, Gen: uint32(r.Pad), Mask: r.Events, Slot: -1}
+		if r.Events&^unix.EPOLLOUT != 0 {
+			d.add(Harvest(d.sh, ev, Exec))
+		}
+		out++
+	}
+	return out, nil
+}
+
+// wait waits for events. A short wait is not announced to Go's scheduler.
+func (d *direct) wait(timeout time.Duration) (m int, err error) {
+	d.counts.Crossings++
+	d.counts.ByCall[CallEpollWait]++
+	var errno syscall.Errno
+	buf, n := uintptr(unsafe.Pointer(&d.ready[0])), uintptr(len(d.ready))
+	switch ep := uintptr(d.ep.FD); {
+	case timeout == 0:
+		m, errno = count(syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, ep, buf, n, 0, 0, 0))
+	case timeout > 0 && timeout <= ShortWait && hasPwait2():
+		ts := unix.NsecToTimespec(int64(timeout))
+		m, errno = count(syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, ep, buf, n, uintptr(unsafe.Pointer(&ts)), 0, 0))
+	default:
+		m, errno = count(syscall.Syscall6(unix.SYS_EPOLL_PWAIT, ep, buf, n, uintptr(Millis(timeout)), 0, 0))
+	}
+	if errno != 0 && errno != unix.EINTR {
+		return 0, errno
+	}
+	return m, nil
+}
+
+// count reads the results of a call that returns how many; none if it failed.
+func count(r, _ uintptr, errno syscall.Errno) (int, syscall.Errno) {
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), 0
+}
+
+// hasPwait2 reports whether there is epoll_pwait2, which takes nanoseconds
+// (Linux 5.11).
+var hasPwait2 = sync.OnceValue(func() bool {
+	var ev [1]unix.EpollEvent
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, ^uintptr(0), uintptr(unsafe.Pointer(&ev[0])), 1, 0, 0, 0)
+	return errno == unix.EBADF
+})
+
+// Millis is timeout as epoll_wait takes it: whole milliseconds, rounded up so
+// that a timer is due when the wait returns; negative stays for ever.
+func Millis(timeout time.Duration) int {
+	if timeout < 0 {
+		return -1
+	}
+	const most = 1 << 30 * time.Millisecond
+	return int((min(timeout, most) + time.Millisecond - 1) / time.Millisecond)
+}
+
+func (d *direct) add(c Counts) { d.counts.Add(&c) }
+
+// Exec runs one entry as a system call.
+func Exec(e *Entry) {
+	if e.NR == Nop {
+		e.Ret = 0
+		return
+	}
+	a := &e.Args
+	var r uintptr
+	var errno syscall.Errno
+	if mayBlock(e) {
+		r, _, errno = syscall.Syscall6(uintptr(e.NR), uintptr(a[0]), uintptr(a[1]), uintptr(a[2]), uintptr(a[3]), uintptr(a[4]), uintptr(a[5]))
+	} else {
+		r, _, errno = syscall.RawSyscall6(uintptr(e.NR), uintptr(a[0]), uintptr(a[1]), uintptr(a[2]), uintptr(a[3]), uintptr(a[4]), uintptr(a[5]))
+	}
+	if errno != 0 {
+		e.Ret = -int64(errno)
+		return
+	}
+	e.Ret = int64(r)
+}
+
+// mayBlock reports whether a call can take its thread to sleep: then Go's
+// scheduler has to know. What cannot is spared the announcement, which costs
+// as much as the crossing itself.
+func mayBlock(e *Entry) bool {
+	switch e.NR {
+	case unix.SYS_SENDTO, unix.SYS_RECVFROM:
+		return e.Args[3]&unix.MSG_DONTWAIT == 0
+	case unix.SYS_SENDMSG:
+		return e.Args[2]&unix.MSG_DONTWAIT == 0
+	case unix.SYS_EPOLL_CTL, unix.SYS_SHUTDOWN, unix.SYS_GETPPID:
+		return false
+	}
+	return true
+}
+
+// Chain runs entries in order by exec and applies Link. It is the meaning of a
+// table, in one place, for every executor that works entry by entry.
+func Chain(entries []Entry, exec func(*Entry)) (c Counts) {
+	cancel := false
+	for i := range entries {
+		e := &entries[i]
+		if cancel {
+			e.Ret = -int64(unix.ECANCELED)
+		} else {
+			exec(e)
+			if e.NR != Nop {
+				c.Crossings++
+				c.ByCall[callOf(e.NR)]++
+			}
+		}
+		cancel = e.Flags&Link != 0 && (cancel || e.Ret < 0 || e.short())
+	}
+	return c
+}
+
+// Harvest fills ev with what its descriptor holds, as its interest says, by
+// exec. A harvest that gets nothing leaves ev.Slot at -1.
+func Harvest(sh *Shared, ev *Event, exec func(*Entry)) (c Counts) {
+	what := sh.InterestOf(ev.FD, ev.Gen)
+	if what == HarvestNothing {
+		return c
+	}
+	slot := sh.TakeSlot()
+	if slot < 0 {
+		return c // none free: the receiver of the event receives by itself
+	}
+	if what == HarvestRecv {
+		harvestRecv(sh, ev, slot, exec, &c)
+	} else {
+		harvestAccept(sh, ev, slot, exec, &c)
+	}
+	if ev.Slot < 0 {
+		sh.FreeSlot(slot)
+	}
+	return c
+}
+
+func harvestRecv(sh *Shared, ev *Event, slot int32, exec func(*Entry), c *Counts) {
+	e := &sh.scratch
+	e.Recv(ev.FD, unsafe.Pointer(&sh.Slot(slot)[0]), sh.SlotSize)
+	exec(e)
+	c.Crossings++
+	c.ByCall[CallRecv]++
+	switch {
+	case e.Ret > 0:
+		ev.Slot, ev.N = slot, int32(e.Ret)
+	case e.Ret == 0:
+		ev.EOF = 1
+	case e.Ret != -int64(unix.EAGAIN) && e.Ret != -int64(unix.EINTR):
+		ev.Err = int32(-e.Ret)
+	}
+}
+
+// harvestAccept accepts until there is nobody left, an error, or the slot is
+// full; N == len of the slot means that more may be waiting.
+func harvestAccept(sh *Shared, ev *Event, slot int32, exec func(*Entry), c *Counts) {
+	e := &sh.scratch
+	recs := sh.AcceptedIn(slot, int32(sh.SlotSize/AcceptedSize))
+	for int(ev.N) < len(recs) {
+		a := &recs[ev.N]
+		a.Len = uint32(len(a.Addr))
+		*e = Entry{NR: unix.SYS_ACCEPT4}
+		e.Args = [6]uint64{uint64(ev.FD), uint64(uintptr(unsafe.Pointer(&a.Addr[0]))), uint64(uintptr(unsafe.Pointer(&a.Len))), unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC}
+		exec(e)
+		c.Crossings++
+		c.ByCall[CallAccept]++
+		if e.Ret < 0 {
+			switch errno := unix.Errno(-e.Ret); errno {
+			case unix.EAGAIN:
+				return
+			case unix.EINTR, unix.ECONNABORTED:
+				continue
+			default:
+				ev.Err = int32(errno)
+				return
+			}
+		}
+		a.FD = int32(e.Ret)
+		ev.Slot = slot
+		ev.N++
+	}
+}
+
+func callOf(nr uint32) Call {
+	switch nr {
+	case unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_WRITE, unix.SYS_WRITEV:
+		return CallSend
+	case unix.SYS_RECVFROM, unix.SYS_READ, unix.SYS_READV:
+		return CallRecv
+	case unix.SYS_ACCEPT4:
+		return CallAccept
+	case unix.SYS_CLOSE:
+		return CallClose
+	case unix.SYS_SENDFILE:
+		return CallSendfile
+	case unix.SYS_SHUTDOWN:
+		return CallShutdown
+	case unix.SYS_EPOLL_CTL:
+		return CallEpollCtl
+	case unix.SYS_EPOLL_PWAIT:
+		return CallEpollWait
+	}
+	return CallOther
+}
+
+// CountCall counts one entry that was run by Call.
+func (c *Counts) CountCall(e *Entry) {
+	c.Crossings++
+	c.ByCall[callOf(e.NR)]++
+}

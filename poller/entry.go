@@ -1,0 +1,135 @@
+//go:build linux
+
+package poller
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Entry is one recorded system call: 64 bytes, one cache line. The layout is
+// the ABI shared with every executor, after the table of the ESCA paper (PDP
+// 2022, section III). NR is the machine's own system call number; the executor
+// writes Ret: the call's result, or the negated errno.
+//
+// What an argument points to must stay where it is until Ret is written: use
+// memory of Shared, or memory of Go's heap (which does not move) that the owner
+// of the entry keeps reachable. Never memory of a stack.
+type Entry struct {
+	NR    uint32
+	Flags uint32
+	Ret   int64
+	Args  [6]uint64
+}
+
+// Sizes that the ABI fixes.
+const (
+	EntrySize = 64
+	EventSize = 32
+)
+
+var (
+	_ [EntrySize - unsafe.Sizeof(Entry{})]byte
+	_ [unsafe.Sizeof(Entry{}) - EntrySize]byte
+)
+
+// Entry flags.
+const (
+	// Link chains an entry to the one behind it: if it fails, or transfers
+	// less than it was asked to, the rest of the chain is not run and gets
+	// -ECANCELED. A chain ends with the first entry without Link.
+	Link uint32 = 1 << 0
+
+	// Attend says that somebody waits for the result: a Tick that has run the
+	// entry does not go on to sleep.
+	Attend uint32 = 1 << 1
+)
+
+// Nop as NR marks an entry that is not to be run; its Ret becomes 0. An
+// executor treats it as a success, so it does not break a chain.
+const Nop = ^uint32(0)
+
+// Send records send(fd, buf, n, MSG_DONTWAIT|MSG_NOSIGNAL|flags).
+func (e *Entry) Send(fd int32, buf unsafe.Pointer, n int, flags int) {
+	e.NR, e.Flags = unix.SYS_SENDTO, 0
+	e.Args = [6]uint64{uint64(fd), uint64(uintptr(buf)), uint64(n), uint64(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL | flags)}
+}
+
+// SendMsg records sendmsg(fd, msg, MSG_DONTWAIT|MSG_NOSIGNAL).
+func (e *Entry) SendMsg(fd int32, msg unsafe.Pointer) {
+	e.NR, e.Flags = unix.SYS_SENDMSG, 0
+	e.Args = [6]uint64{uint64(fd), uint64(uintptr(msg)), unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL}
+}
+
+// Recv records recv(fd, buf, n, MSG_DONTWAIT).
+func (e *Entry) Recv(fd int32, buf unsafe.Pointer, n int) {
+	e.NR, e.Flags = unix.SYS_RECVFROM, 0
+	e.Args = [6]uint64{uint64(fd), uint64(uintptr(buf)), uint64(n), unix.MSG_DONTWAIT}
+}
+
+// Sendfile records sendfile(out, in, off, n). A nil off reads from, and moves,
+// the file's own offset; otherwise the kernel advances *off.
+func (e *Entry) Sendfile(out, in int32, off *int64, n int64) {
+	e.NR, e.Flags = unix.SYS_SENDFILE, 0
+	e.Args = [6]uint64{uint64(out), uint64(in), uint64(uintptr(unsafe.Pointer(off))), uint64(n)}
+}
+
+// CloseFD records close(fd).
+func (e *Entry) CloseFD(fd int32) {
+	e.NR, e.Flags = unix.SYS_CLOSE, 0
+	e.Args = [6]uint64{uint64(fd)}
+}
+
+// Shutdown records shutdown(fd, how).
+func (e *Entry) Shutdown(fd int32, how int) {
+	e.NR, e.Flags = unix.SYS_SHUTDOWN, 0
+	e.Args = [6]uint64{uint64(fd), uint64(how)}
+}
+
+// EpollCtl records epoll_ctl(ep, op, fd, ev).
+func (e *Entry) EpollCtl(ep, op, fd int32, ev *unix.EpollEvent) {
+	e.NR, e.Flags = unix.SYS_EPOLL_CTL, 0
+	e.Args = [6]uint64{uint64(ep), uint64(op), uint64(fd), uint64(uintptr(unsafe.Pointer(ev)))}
+}
+
+// Settled reports whether entries that were run leave nothing to see to: none
+// failed, was short, or carries Attend. Only then may a Tick sleep after them;
+// otherwise it just looks for events, for what a failed entry asks for may be
+// what the sleep would wait for.
+func Settled(entries []Entry) bool {
+	for i := range entries {
+		if e := &entries[i]; e.Flags&Attend != 0 || e.Ret < 0 || e.short() {
+			return false
+		}
+	}
+	return true
+}
+
+// short reports whether a transfer moved less than it was asked to, which
+// breaks a chain as a failure does. Calls that transfer nothing are never short.
+func (e *Entry) short() bool {
+	switch e.NR {
+	case unix.SYS_SENDTO, unix.SYS_WRITE, unix.SYS_RECVFROM, unix.SYS_READ:
+		return uint64(e.Ret) < e.Args[2]
+	case unix.SYS_SENDFILE:
+		return uint64(e.Ret) < e.Args[3]
+	case unix.SYS_SPLICE:
+		return uint64(e.Ret) < e.Args[4]
+	case unix.SYS_WRITEV, unix.SYS_READV:
+		return uint64(e.Ret) < iovBytes(e.Args[1], e.Args[2])
+	case unix.SYS_SENDMSG:
+		// The header was valid memory when the kernel read it a moment ago.
+		m := *(**unix.Msghdr)(unsafe.Pointer(&e.Args[1]))
+		return uint64(e.Ret) < iovBytes(uint64(uintptr(unsafe.Pointer(m.Iov))), uint64(m.Iovlen))
+	}
+	return false
+}
+
+func iovBytes(base, n uint64) (sum uint64) {
+	p := *(*unsafe.Pointer)(unsafe.Pointer(&base))
+	for _, v := range unsafe.Slice((*unix.Iovec)(p), n) {
+		sum += uint64(v.Len)
+	}
+	return sum
+}

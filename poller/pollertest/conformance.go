@@ -1,0 +1,68 @@
+//go:build linux
+
+// Package pollertest is the common specification of every backend, as tests:
+//
+//	func TestConformance(t *testing.T) { pollertest.Conformance(t, poller.Direct) }
+//
+// It says what a table does (entries.go, chains.go), what a wait does (wait.go),
+// what an event carries (harvest.go, accept.go), and what may run beside it
+// (calls.go, counts.go). All of it works on real sockets.
+package pollertest
+
+import (
+	"testing"
+
+	"github.com/escahttp/esca/poller"
+)
+
+// testcase is one sentence of the specification. It gets a loop of its own.
+type testcase struct {
+	name   string
+	config poller.Config
+	run    func(*rig)
+}
+
+// Conformance checks that backends made by f do what poller.Backend promises.
+// A backend that is not available fails: whoever calls this claims that it is.
+func Conformance(t *testing.T, f poller.Factory) {
+	if err := f.Probe().Err(); err != nil {
+		t.Fatal(err)
+	}
+	if f.Probe().Name != f.Name() {
+		t.Errorf("the probe of %q calls it %q", f.Name(), f.Probe().Name)
+	}
+	for _, g := range []struct {
+		name  string
+		cases []testcase
+	}{
+		{"entries", entryCases},
+		{"chains", chainCases},
+	} {
+		// A table means the same whether it is only run or a wait follows.
+		t.Run(g.name, func(t *testing.T) {
+			t.Run("run", func(t *testing.T) { runCases(t, f, g.cases, execRun) })
+			t.Run("tick", func(t *testing.T) { runCases(t, f, g.cases, execTick) })
+		})
+	}
+	for _, g := range []struct {
+		name  string
+		cases []testcase
+	}{
+		{"wait", waitCases},
+		{"harvest", harvestCases},
+		{"accept", acceptCases},
+		{"calls", callCases},
+		{"counts", countCases},
+	} {
+		t.Run(g.name, func(t *testing.T) { runCases(t, f, g.cases, execTick) })
+	}
+}
+
+func runCases(t *testing.T, f poller.Factory, cases []testcase, exec executor) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			NoLeaks(t)
+			c.run(newRig(t, f, c.config, exec))
+		})
+	}
+}

@@ -1,0 +1,312 @@
+//go:build linux
+
+package pollertest
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/escahttp/esca/poller"
+)
+
+var waitCases = []testcase{
+	{name: "zero looks", run: func(r *rig) {
+		a, b := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.quiet()
+		r.write(b, "x")
+		if n := r.tick(0, 0); n != 1 {
+			r.Errorf("%d events, want 1", n)
+		}
+	}},
+
+	{name: "negative waits until woken", run: func(r *rig) {
+		var woken atomic.Bool
+		time.AfterFunc(20*time.Millisecond, func() {
+			woken.Store(true)
+			r.ep.Wake()
+		})
+		early := 0
+		for done := false; !done; {
+			if n := r.tick(0, -1); n != 0 {
+				r.Fatalf("waking is no event, and there are %d", n)
+			}
+			if done = woken.Load(); !done {
+				early++
+			}
+		}
+		if early > 10 { // a signal may end a wait
+			r.Errorf("it ended %d times before it was woken", early)
+		}
+	}},
+
+	{name: "positive returns when the time is up", run: func(r *rig) {
+		for _, timeout := range []time.Duration{time.Microsecond, time.Millisecond, 12345 * time.Microsecond} {
+			r.lasts(timeout)
+		}
+	}},
+
+	{name: "what is ready ends it", run: func(r *rig) {
+		a, b := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.write(b, "x")
+		r.harvested(r.event())
+		go unix.Write(int(b), []byte("y")) // during the wait, or just before it
+		if got := r.harvested(r.event()); got != "y" {
+			r.Errorf("received %q", got)
+		}
+	}},
+
+	{name: "woken before", run: func(r *rig) {
+		r.ep.Wake()
+		if n := r.tick(0, -1); n != 0 {
+			r.Errorf("waking is no event, and there are %d", n)
+		}
+	}},
+
+	{name: "woken once", run: func(r *rig) {
+		r.ep.Wake()
+		r.tick(0, -1)
+		r.lasts(10 * time.Millisecond)
+	}},
+
+	{name: "woken often", run: func(r *rig) {
+		for range 200 {
+			go r.ep.Wake() // before, during or after: the wait must not miss it
+			if n := r.tick(0, -1); n != 0 {
+				r.Fatalf("waking is no event, and there are %d", n)
+			}
+		}
+	}},
+
+	{name: "several wakes at once", run: func(r *rig) {
+		for range 3 {
+			r.ep.Wake()
+		}
+		r.tick(0, -1)
+		r.ep.Wake()
+		r.tick(0, -1)
+	}},
+
+	{name: "woken and ready", run: func(r *rig) {
+		a, b := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.ep.Wake()
+		r.write(b, "x")
+		if got := r.harvested(r.event()); got != "x" {
+			r.Errorf("received %q", got)
+		}
+		r.quiet()
+	}},
+
+	{name: "entries run before the wait", run: func(r *rig) {
+		a, b := r.pair()
+		r.watch(b, 1, poller.HarvestRecv)
+		r.send(a, "to myself")
+		if n := r.tick(1, 0); n != 1 {
+			r.Fatalf("%d events, want 1", n)
+		}
+		if got := r.harvested(r.sh.Events[0]); got != "to myself" {
+			r.Errorf("received %q", got)
+		}
+	}},
+
+	{name: "entries run although events wait", run: func(r *rig) {
+		a, b := r.pair()
+		c, d := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.write(b, "x")
+		r.send(c, "y")
+		if n := r.tick(1, -1); n != 1 {
+			r.Fatalf("%d events, want 1", n)
+		}
+		r.arrived(d, "y")
+	}},
+
+	{name: "sleeps behind entries that are settled", run: func(r *rig) {
+		a, b := r.pair()
+		r.lasts(10*time.Millisecond, func() {
+			r.chain(r.send(a, "x"), r.nop(), r.sendMsg(a, "y", "z"))
+			r.recv(b, 3)
+		})
+	}},
+
+	{name: "does not sleep if there is something to see to", run: func(r *rig) {
+		a, b := r.pair()
+		c, d := r.tight()
+		r.fill(c)
+		for name, record := range map[string]func(){
+			"a failure":    func() { r.send(c, "x") },
+			"a short recv": func() { r.write(b, "x"); r.recv(a, 2) },
+			"a broken chain": func() {
+				r.chain(r.send(c, "x"), r.nop())
+			},
+			"asked to attend": func() { r.send(a, "x").Flags = poller.Attend },
+			"a nop to attend": func() { r.nop().Flags = poller.Attend },
+			"not the last":    func() { r.send(c, "x"); r.nop() },
+		} {
+			record()
+			var gaveUp atomic.Bool
+			timer := time.AfterFunc(patience, func() { gaveUp.Store(true); r.ep.Wake() })
+			n := r.tick(r.n, -1)
+			r.n = 0
+			if timer.Stop(); n != 0 || gaveUp.Load() {
+				r.Errorf("%s: %d events; slept: %v", name, n, gaveUp.Load())
+			}
+		}
+		r.received(d, 1)
+		// It still looks.
+		r.watch(b, 1, poller.HarvestNothing)
+		r.send(a, "x").Flags = poller.Attend
+		if n := r.tick(1, -1); n != 1 {
+			r.Errorf("%d events, want 1", n)
+		}
+	}},
+
+	{name: "registered and reported in one tick", run: func(r *rig) {
+		a, b := r.pair()
+		r.write(b, "early")
+		r.sh.SetInterest(a, 5, poller.HarvestRecv)
+		r.epollCtl(unix.EPOLL_CTL_ADD, a, 5, poller.MaskIn)
+		if n := r.tick(1, 0); n != 1 {
+			r.Fatalf("%d events, want 1", n)
+		}
+		if ev := r.sh.Events[0]; ev.FD != a || ev.Gen != 5 || r.harvested(ev) != "early" {
+			r.Errorf("%+v", ev)
+		}
+		if r.sh.Entries[0].Ret != 0 {
+			r.Errorf("epoll_ctl: %s", ret(r.sh.Entries[0].Ret))
+		}
+	}},
+
+	{name: "writable is reported once it is asked for", run: func(r *rig) {
+		a, b := r.tight()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.quiet()
+		r.epollCtl(unix.EPOLL_CTL_MOD, a, 1, poller.MaskInOut)
+		ev := r.event()
+		if ev.Mask != unix.EPOLLOUT {
+			r.Errorf("mask %#x", ev.Mask)
+		}
+		r.bare(ev)
+		r.quiet()
+
+		n := r.fill(a)
+		r.quiet()
+		r.received(b, n)
+		if ev := r.event(); ev.Mask != unix.EPOLLOUT {
+			r.Errorf("mask %#x", ev.Mask)
+		}
+
+		r.write(b, "x")
+		if ev := r.event(); ev.Mask != unix.EPOLLIN|unix.EPOLLOUT || r.harvested(ev) != "x" {
+			r.Errorf("%+v", ev)
+		}
+		r.epollCtl(unix.EPOLL_CTL_MOD, a, 1, poller.MaskIn)
+		if n := r.tick(1, 0); n != 0 {
+			r.Errorf("writable is still reported: %+v", r.sh.Events[0])
+		}
+	}},
+
+	{name: "no events of what has been removed or closed", run: func(r *rig) {
+		a, b := r.pair()
+		c, d := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.watch(c, 1, poller.HarvestRecv)
+		r.write(b, "x")
+		r.write(d, "x")
+		r.epollCtl(unix.EPOLL_CTL_DEL, a, 1, 0)
+		r.closeFD(c)
+		if n := r.tick(2, 0); n != 0 {
+			r.Errorf("%+v", r.sh.Events[:n])
+		}
+		r.arrived(a, "x")
+	}},
+
+	{name: "more ready than events", config: poller.Config{Events: 4, Slots: 16}, run: func(r *rig) {
+		const all = 11
+		seen := make(map[int32]string)
+		for i := range all {
+			a, b := r.pair()
+			r.watch(a, uint32(i), poller.HarvestRecv)
+			r.write(b, text(i+1))
+			seen[a] = text(i + 1)
+		}
+		for _, ev := range r.events(all) {
+			if got := r.harvested(ev); got != seen[ev.FD] {
+				r.Errorf("descriptor %d: received %q, want %q", ev.FD, got, seen[ev.FD])
+			}
+			delete(seen, ev.FD)
+		}
+		if len(seen) > 0 {
+			r.Errorf("not reported: %v", seen)
+		}
+		r.quiet()
+	}},
+
+	{name: "any thread may tick", run: func(r *rig) {
+		a, b := r.pair()
+		r.watch(b, 1, poller.HarvestRecv)
+		for i := range 8 {
+			data := text(i + 1)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				runtime.LockOSThread() // and never unlocked: the thread ends here
+				r.send(a, data)
+				r.n = 0
+				if n, err := r.b.Tick(1, 0); n != 1 || err != nil {
+					r.Errorf("Tick = %d, %v", n, err)
+				}
+			}()
+			<-done
+			if got := r.harvested(r.sh.Events[0]); got != data {
+				r.Errorf("received %q, want %q", got, data)
+			}
+		}
+	}},
+
+	{name: "two loops", run: func(r *rig) {
+		r2 := newRig(r.T, r.factory, poller.Config{}, execTick)
+		a, b := r.pair()
+		c, d := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r2.watch(c, 1, poller.HarvestRecv)
+		r.send(d, "from the first")
+		r2.send(b, "from the second")
+		if n := r.tick(1, 0); n != 0 {
+			r.Errorf("the first loop reports %+v", r.sh.Events[:n])
+		}
+		r.n = 0
+		if got := r2.harvested(r2.event()); got != "from the first" {
+			r.Errorf("received %q", got)
+		}
+		if got := r.harvested(r.event()); got != "from the second" {
+			r.Errorf("received %q", got)
+		}
+	}},
+}
+
+// lasts fails unless a wait takes its time, behind what record records. A signal
+// may end a wait early, so one of several has to.
+func (r *rig) lasts(timeout time.Duration, record ...func()) {
+	r.Helper()
+	for range 10 {
+		for _, f := range record {
+			f()
+		}
+		start := time.Now()
+		n := r.tick(r.n, timeout)
+		r.n = 0
+		if n != 0 {
+			r.Fatalf("%d events without cause", n)
+		}
+		if time.Since(start) >= timeout {
+			return
+		}
+	}
+	r.Errorf("a wait of %v ends before its time", timeout)
+}

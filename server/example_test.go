@@ -1,0 +1,56 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server"
+)
+
+// The whole change to an application that calls fasthttp.ListenAndServe.
+func ExampleListenAndServe() {
+	hello := func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello\n") }
+
+	log.Fatal(server.ListenAndServe(":8080", hello))
+}
+
+// A *fasthttp.Server keeps its settings, and its own Shutdown.
+func ExampleNew() {
+	fs := &fasthttp.Server{
+		Handler:     func(ctx *fasthttp.RequestCtx) { fmt.Fprintf(ctx, "hello %s\n", ctx.Path()) },
+		ReadTimeout: 10 * time.Second,
+	}
+	ln, err := conn.Listen("tcp", "127.0.0.1:0", conn.WithLoops(1))
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := server.New(fs)
+	done := make(chan error)
+	go func() { done <- srv.Serve(ln) }()
+
+	resp, err := http.Get("http://" + ln.Addr().String() + "/there")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+
+	fmt.Println(srv.Shutdown(context.Background()), <-done)
+	// Output:
+	// 200 OK
+	// <nil> <nil>
+}
+
+// Certificates come from files, or from fs.TLSConfig.
+func ExampleServer_ListenAndServeTLS() {
+	srv := server.New(&fasthttp.Server{
+		Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello, safely\n") },
+	})
+	log.Fatal(srv.ListenAndServeTLS(":8443", "cert.pem", "key.pem"))
+}

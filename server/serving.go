@@ -1,0 +1,186 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/conn"
+)
+
+// serving is one Serve: the conn.Handler of its listener.
+//
+// fasthttp arms ctx.Done, CloseOnShutdown and the wait of Shutdown in its own
+// Serve. So fs.Serve runs, but on a listener that never accepts (parked), and
+// returns when we have drained. And because ServeConn takes locks of its server
+// for each burst, each loop has a server of its own with fs's settings, armed in
+// the same way.
+type serving struct {
+	s        *Server
+	fs       *fasthttp.Server
+	ln       *conn.Listener
+	tls      *tls.Config
+	parked   *parked
+	loops    []*loopServer
+	timeouts bool // some setting moves deadlines
+	bursts   bool // connections may give up their worker between requests
+
+	perIP    perIP
+	active   atomic.Int64 // connections that a shutdown waits for
+	rejected atomic.Uint64
+	stopping atomic.Bool
+	stopOnce sync.Once
+	fullLog  limitedLog
+}
+
+// loopServer is the fasthttp.Server of one loop.
+type loopServer struct {
+	*fasthttp.Server
+	parked *parked
+}
+
+func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error) {
+	fs := s.fs
+	sv := &serving{s: s, fs: fs, ln: ln, tls: cfg}
+	sv.timeouts = fs.ReadTimeout > 0 || fs.WriteTimeout > 0 || fs.IdleTimeout > 0 || fs.HeaderReceived != nil
+	sv.bursts = ctxFields.ok
+	sv.parked = newParked(ln.Addr(), sv.stop)
+	for range ln.Loops() {
+		ls := &loopServer{Server: sv.settings(), parked: newParked(ln.Addr(), nil)}
+		sv.loops = append(sv.loops, ls)
+	}
+	if fs.TCPKeepalive {
+		if err := ln.SetKeepAlive(fs.TCPKeepalivePeriod); err != nil && ln.Addr().Network() != "unix" {
+			return nil, err
+		}
+	}
+	return sv, nil
+}
+
+// run serves until the listener is closed or the server shut down.
+func (sv *serving) run() error {
+	for _, ls := range sv.loops {
+		go ls.Serve(ls.parked)
+		<-ls.parked.armed
+	}
+	done := make(chan error, 1)
+	go func() { done <- sv.fs.Serve(sv.parked) }()
+	<-sv.parked.armed
+	if err := sv.ln.Serve(sv); !errors.Is(err, net.ErrClosed) {
+		sv.ln.Close()
+		sv.release()
+		return err
+	}
+	if !sv.stopping.Load() {
+		// The listener was closed, not the server shut down: connections go on.
+		sv.parked.release()
+		go func() {
+			sv.ln.Wait()
+			sv.release()
+		}()
+	}
+	return <-done
+}
+
+// release lets the parked Serve calls return.
+func (sv *serving) release() {
+	sv.parked.release()
+	for _, ls := range sv.loops {
+		ls.parked.release()
+	}
+	sv.s.forget(sv)
+}
+
+// stop is called when fs, being shut down, closes the listener it has.
+func (sv *serving) stop() {
+	sv.stopOnce.Do(func() {
+		sv.stopping.Store(true)
+		for _, ls := range sv.loops {
+			go ls.Shutdown() // fires ctx.Done; ends when its parked Serve does
+		}
+		sv.ln.Close()
+		go sv.drain()
+	})
+}
+
+// drain closes idle connections until there is none left. It looks again and
+// again, as connections become idle, and as new ones that have not sent anything
+// count as idle after a while.
+func (sv *serving) drain() {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for {
+		sv.ln.CloseIdle()
+		if sv.ln.Drained() && sv.active.Load() == 0 {
+			break
+		}
+		<-t.C
+	}
+	sv.release()
+}
+
+// parked is a listener that accepts nothing: Accept returns when it is released.
+type parked struct {
+	addr     net.Addr
+	armed    chan struct{} // closed when Accept is called
+	released chan struct{}
+	armOnce  sync.Once
+	relOnce  sync.Once
+	onClose  func()
+}
+
+func newParked(addr net.Addr, onClose func()) *parked {
+	return &parked{addr: addr, onClose: onClose, armed: make(chan struct{}), released: make(chan struct{})}
+}
+
+func (p *parked) Accept() (net.Conn, error) {
+	p.armOnce.Do(func() { close(p.armed) })
+	<-p.released
+	return nil, net.ErrClosed
+}
+
+func (p *parked) Close() error {
+	if p.onClose != nil {
+		p.onClose()
+	}
+	return nil
+}
+
+func (p *parked) Addr() net.Addr { return p.addr }
+func (p *parked) release()       { p.relOnce.Do(func() { close(p.released) }) }
+
+// limitedLog lets a line through once a minute.
+type limitedLog struct{ last atomic.Int64 }
+
+func (l *limitedLog) allow() bool {
+	now, last := time.Now().UnixNano(), l.last.Load()
+	return now-last > int64(time.Minute) && l.last.CompareAndSwap(last, now)
+}
+
+// logError logs what a connection has ended with, unless it is of the kind that
+// clients cause all the time; fasthttp's rule (workerPool).
+func (sv *serving) logError(nc net.Conn, err error) {
+	if err == nil {
+		return
+	}
+	if !sv.fs.LogAllErrors {
+		if errors.Is(err, fasthttp.ErrBadTrailer) {
+			return
+		}
+		text := err.Error()
+		for _, common := range [...]string{"broken pipe", "reset by peer", "request headers: " + fasthttp.ErrSmallReadBuffer.Error(), "unexpected EOF", "i/o timeout"} {
+			if strings.Contains(text, common) {
+				return
+			}
+		}
+	}
+	sv.logf("error when serving connection %q<->%q: %v", nc.LocalAddr(), nc.RemoteAddr(), err)
+}

@@ -1,0 +1,113 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"log"
+	"net"
+	"os"
+	"reflect"
+	"time"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+)
+
+// settings returns a server with fs's settings, less what bursts cannot know:
+// that is seen to per connection, in session.
+func (sv *serving) settings() *fasthttp.Server {
+	ls := &fasthttp.Server{}
+	from, to := reflect.ValueOf(sv.fs).Elem(), reflect.ValueOf(ls).Elem()
+	for i := range from.NumField() {
+		if from.Type().Field(i).IsExported() {
+			to.Field(i).Set(from.Field(i))
+		}
+	}
+	ls.Handler = sv.handle
+	ls.ConnState = sv.connState
+	ls.MaxConnsPerIP = 0
+	ls.MaxRequestsPerConn = 0
+	ls.TCPKeepalive = false
+	if ls.TLSConfig != nil {
+		ls.TLSConfig = ls.TLSConfig.Clone()
+	}
+	for proto, h := range nextProtos(sv.fs) {
+		ls.NextProto(proto, h)
+	}
+	if ls.Concurrency > 0 {
+		// Connections are counted when they are accepted; a burst must not be
+		// refused because another loop's count has not gone down yet.
+		ls.Concurrency = max(ls.Concurrency, fasthttp.DefaultConcurrency)
+	}
+	return ls
+}
+
+// nextProtos reads the handlers that fs.NextProto was given, which fasthttp has
+// no other way to ask for.
+func nextProtos(fs *fasthttp.Server) map[string]fasthttp.ServeHandler {
+	f := reflect.ValueOf(fs).Elem().FieldByName("nextProtos")
+	m, _ := readField[map[string]fasthttp.ServeHandler](f)
+	return m
+}
+
+func readField[T any](f reflect.Value) (v T, ok bool) {
+	if !f.IsValid() || f.Type() != reflect.TypeFor[T]() {
+		return v, false
+	}
+	return *(*T)(unsafe.Pointer(f.UnsafeAddr())), true
+}
+
+// ctxFields is where a RequestCtx keeps what belongs to its connection. fasthttp
+// sets it for each ServeConn, which for us is each burst, so it is set right
+// before the handler runs. If a version of fasthttp has other fields,
+// connections keep their worker, and with it the right values, for life.
+var ctxFields = func() (f struct {
+	ok                   bool
+	id, requestNum, when uintptr
+}) {
+	t := reflect.TypeFor[fasthttp.RequestCtx]()
+	id, ok1 := t.FieldByName("connID")
+	num, ok2 := t.FieldByName("connRequestNum")
+	when, ok3 := t.FieldByName("connTime")
+	f.ok = ok1 && ok2 && ok3 &&
+		id.Type == reflect.TypeFor[uint64]() && num.Type == reflect.TypeFor[uint64]() && when.Type == reflect.TypeFor[time.Time]()
+	f.id, f.requestNum, f.when = id.Offset, num.Offset, when.Offset
+	return f
+}()
+
+// restore gives ctx the number, age and identity of its connection.
+func (ss *session) restore(ctx *fasthttp.RequestCtx) {
+	if !ctxFields.ok {
+		return
+	}
+	p := unsafe.Pointer(ctx)
+	id := (*uint64)(unsafe.Add(p, ctxFields.id))
+	when := (*time.Time)(unsafe.Add(p, ctxFields.when))
+	if ss.id == 0 { // its first request
+		ss.id, ss.since = *id, *when
+	}
+	*id, *when = ss.id, ss.since
+	*(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = ss.requests
+}
+
+var defaultLogger = fasthttp.Logger(log.New(os.Stderr, "", log.LstdFlags))
+
+func (sv *serving) logf(format string, args ...any) {
+	logger := sv.fs.Logger
+	if logger == nil {
+		logger = defaultLogger
+	}
+	logger.Printf(format, args...)
+}
+
+// ipOf returns the key that connections of one client share; false if it has no
+// address.
+func ipOf(a net.Addr) (key [16]byte, ok bool) {
+	ta, is := a.(*net.TCPAddr)
+	if !is {
+		return key, false
+	}
+	ip := ta.IP.To16()
+	copy(key[:], ip)
+	return key, ip != nil
+}
