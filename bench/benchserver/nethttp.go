@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// nethttpService is the same handlers on the standard library.
+type nethttpService struct{ *http.Server }
+
+func init() {
+	runtimes["nethttp"] = func() service {
+		return nethttpService{&http.Server{Handler: http.HandlerFunc(handleNetHTTP)}}
+	}
+}
+
+func handleNetHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/slow" {
+		time.Sleep(slowness)
+	}
+	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	io.WriteString(w, "Hello, World!")
+}
+
+func (nethttpService) Listen(cfg config) (net.Listener, error) {
+	return net.Listen("tcp4", cfg.addr)
+}
+
+func (s nethttpService) Serve(ln net.Listener) error {
+	if err := s.Server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s nethttpService) Shutdown(ctx context.Context) error { return s.Server.Shutdown(ctx) }
+
+func (nethttpService) Report() string { return "" }

@@ -1,0 +1,150 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every Linux.
+const tick = 10 * time.Millisecond
+
+// procStat is what bench needs of a /proc/PID/stat.
+type procStat struct {
+	pid, ppid int
+	cpu       time.Duration // user and system, of all threads and of children waited for
+}
+
+// parseStat reads a /proc/PID/stat line: "pid (comm) state ppid ...". comm is
+// what the program chose to be called, parentheses and spaces included, so the
+// fields are counted from its last parenthesis.
+func parseStat(line []byte) (procStat, error) {
+	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	if open < 0 || end < open {
+		return procStat{}, fmt.Errorf("no command name in %q", line)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:open])))
+	if err != nil {
+		return procStat{}, fmt.Errorf("no process id in %q", line)
+	}
+	fields := strings.Fields(string(line[end+1:]))
+	const state = 3 // proc(5) counts fields from 1; the first after comm is the state
+	at := func(n int) (int, error) {
+		if n-state >= len(fields) {
+			return 0, fmt.Errorf("only %d fields in %q", len(fields)+state-1, line)
+		}
+		return strconv.Atoi(fields[n-state])
+	}
+	st := procStat{pid: pid}
+	if st.ppid, err = at(4); err != nil {
+		return procStat{}, err
+	}
+	for _, n := range []int{14, 15, 16, 17} { // utime, stime, cutime, cstime
+		ticks, err := at(n)
+		if err != nil {
+			return procStat{}, err
+		}
+		st.cpu += time.Duration(ticks) * tick
+	}
+	return st, nil
+}
+
+// processTree is the process and all its living descendants.
+func processTree(root int) ([]procStat, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	children := map[int][]procStat{}
+	var tree []procStat
+	for _, path := range paths {
+		line, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		st, err := parseStat(line)
+		if err != nil {
+			return nil, err
+		}
+		if st.pid == root {
+			tree = append(tree, st)
+		} else {
+			children[st.ppid] = append(children[st.ppid], st)
+		}
+	}
+	if len(tree) == 0 {
+		return nil, fmt.Errorf("no process %d: the server has ended", root)
+	}
+	for i := 0; i < len(tree); i++ {
+		tree = append(tree, children[tree[i].pid]...)
+	}
+	return tree, nil
+}
+
+// cpuTime is what the process and its descendants have used.
+func cpuTime(root int) (time.Duration, error) {
+	tree, err := processTree(root)
+	var sum time.Duration
+	for _, st := range tree {
+		sum += st.cpu
+	}
+	return sum, err
+}
+
+// machineTime is the CPU time that all processes of the machine have used, and
+// what its host took from it.
+func machineTime() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseMachineTime(text)
+}
+
+// parseMachineTime adds up user, nice, system and steal of /proc/stat's first
+// line. Interrupts are left out: they are no process's, and rise with the load.
+func parseMachineTime(text []byte) (time.Duration, error) {
+	var user, nice, system, idle, iowait, irq, softirq, steal int64
+	_, err := fmt.Sscanf(string(text), "cpu %d %d %d %d %d %d %d %d",
+		&user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/stat: %w", err)
+	}
+	return time.Duration(user+nice+system+steal) * tick, nil
+}
+
+// residentSize is the resident memory of the process and its descendants. It
+// reads smaps_rollup, which walks the pages; the counters of statm and status
+// lag by up to 64 pages a thread.
+func residentSize(root int) (int64, error) {
+	tree, err := processTree(root)
+	var sum int64
+	for _, st := range tree {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", st.pid))
+		if err != nil {
+			return 0, err
+		}
+		n, err := parseRollup(text)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, err
+}
+
+func parseRollup(text []byte) (int64, error) {
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "Rss: %d kB", &kib); err == nil {
+			return kib << 10, nil
+		}
+	}
+	return 0, fmt.Errorf("no Rss line in smaps_rollup")
+}
