@@ -89,11 +89,11 @@ func (s span) len() int64 { return s.to - s.from }
 func (f *file) send(ctx *fasthttp.RequestCtx, s span) {
 	resp := &ctx.Response
 	switch {
-	case f.f == nil:
-		resp.SetBodyRaw(f.body[s.from:s.to])
 	case ctx.IsHead():
 		resp.SkipBody = true
 		resp.Header.SetContentLength(int(s.len()))
+	case f.f == nil:
+		resp.SetBodyRaw(f.body[s.from:s.to])
 	default:
 		f.acquire() // for as long as the body is being sent
 		// The header is queued by itself, and the file right behind it: one

@@ -1,0 +1,183 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The test binary is escahttp itself when it is told to be.
+func TestMain(m *testing.M) {
+	if os.Getenv("ESCAHTTP_TEST_MAIN") != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func escahttp(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "ESCAHTTP_TEST_MAIN=1")
+	return cmd
+}
+
+// started is an escahttp that serves.
+type started struct {
+	cmd *exec.Cmd
+	url string
+	err *bufio.Reader
+}
+
+func start(t *testing.T, env []string, args ...string) *started {
+	t.Helper()
+	cmd := escahttp(args...)
+	cmd.Env = append(cmd.Env, env...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	s := &started{cmd: cmd, err: bufio.NewReader(stderr)}
+	line, err := s.err.ReadString('\n')
+	if err != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	s.url = regexp.MustCompile(`https?://[^ ,]*`).FindString(line)
+	if s.url == "" && !strings.Contains(line, "unix:") || !strings.Contains(line, "Ctrl-C stops") {
+		t.Fatalf("it says %q", line)
+	}
+	return s
+}
+
+func (s *started) stop(t *testing.T, sig os.Signal) {
+	t.Helper()
+	s.cmd.Process.Signal(sig)
+	rest, _ := io.ReadAll(s.err)
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("after %v: %v, %s", sig, err, rest)
+	}
+}
+
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%s: %s, %v", url, resp.Status, err)
+	}
+	return string(b)
+}
+
+func TestServesAndStops(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "hello.txt"), []byte("hello"), 0o644)
+	access := filepath.Join(t.TempDir(), "access.log")
+	s := start(t, nil, "--addr=127.0.0.1:0", "--access-log="+access, "--access-log-format=combined", dir)
+	if b := fetch(t, s.url+"hello.txt"); b != "hello" {
+		t.Errorf("%q", b)
+	}
+	rotated := access + ".1"
+	if err := os.Rename(access, rotated); err != nil {
+		t.Fatal(err)
+	}
+	s.stop(t, syscall.SIGTERM)
+	b, err := os.ReadFile(rotated)
+	if want := regexp.MustCompile(`^127\.0\.0\.1 - - \[.*\] "GET /hello.txt HTTP/1.1" 200 5 "-" "Go-http-client/1.1"\n$`); err != nil || !want.Match(b) {
+		t.Errorf("the access log says %q (%v)", b, err)
+	}
+}
+
+func TestWelcomeAndEnvironment(t *testing.T) {
+	s := start(t, []string{"ESCAHTTP_ADDR=127.0.0.1:0", "ESCAHTTP_BACKEND=direct", "ESCAHTTP_LOOPS=1"})
+	if b := fetch(t, s.url); !strings.Contains(b, "esca is serving") {
+		t.Errorf("%q", b)
+	}
+	s.stop(t, os.Interrupt)
+}
+
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	s := start(t, nil, "--addr=unix:"+path)
+	c := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+	resp, err := c.Get("http://x/style.css")
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatal(resp, err)
+	}
+	resp.Body.Close()
+	c.CloseIdleConnections()
+	s.stop(t, syscall.SIGTERM)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the socket's file is left")
+	}
+}
+
+func TestErrorsAreOneLine(t *testing.T) {
+	used, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer used.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, nil, 0o644)
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		status int
+		says   string
+	}{
+		{"flag", []string{"--nope"}, 2, "--nope"},
+		{"two roots", []string{".", "."}, 2, "unexpected argument"},
+		{"number", []string{"--loops=x"}, 2, "--loops"},
+		{"loops", []string{"--loops=-1"}, 2, "--loops=-1"},
+		{"format", []string{"--access-log-format=x"}, 2, "common"},
+		{"half of TLS", []string{"--tls-cert=x"}, 2, "--tls-key"},
+		{"no root", []string{"/does/not/exist"}, 2, "/does/not/exist does not exist"},
+		{"file as root", []string{file}, 2, "is not a directory"},
+		{"port in use", []string{"--addr=" + used.Addr().String()}, 1, "in use"},
+		{"address", []string{"--addr=nonsense"}, 1, "nonsense"},
+		{"backend", []string{"--backend=nope", "--addr=127.0.0.1:0"}, 1, `"nope"`},
+		{"certificate", []string{"--addr=127.0.0.1:0", "--tls-cert=/no/c", "--tls-key=/no/k"}, 1, "/no/c"},
+		{"access log", []string{"--access-log=/no/such/dir/log"}, 1, "/no/such/dir/log"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := escahttp(tt.args...)
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			cmd.Run()
+			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+			last := lines[len(lines)-1]
+			if tt.name == "certificate" {
+				lines = lines[len(lines)-1:] // it had begun to serve
+			}
+			if cmd.ProcessState.ExitCode() != tt.status || len(lines) != 1 || !strings.Contains(last, tt.says) || !strings.HasPrefix(last, "escahttp: ") {
+				t.Errorf("status %d, %q; want %d and %q", cmd.ProcessState.ExitCode(), stderr.String(), tt.status, tt.says)
+			}
+		})
+	}
+}
+
+func TestTold(t *testing.T) {
+	for args, want := range map[string]string{"--version": "escahttp devel\n", "backends": "direct: available\n"} {
+		if out, err := escahttp(args).Output(); err != nil || string(out) != want {
+			t.Errorf("%s: %q, %v", args, out, err)
+		}
+	}
+}
