@@ -104,7 +104,7 @@ func (l *Loop) tick(me uint64) bool {
 			l.flushIfLate()
 		}
 	}
-	if !l.serveDue(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) {
+	if !l.resumeWoken(me) || !l.serveDue(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) {
 		return false
 	}
 	if l.closing && l.cleanUp() {
