@@ -89,6 +89,25 @@ func (c *Conn) KeepReadDeadline(n int8) {
 	c.l.mu.Unlock()
 }
 
+// HoldDeadlines is for Handlers: it clears the write deadline, and has
+// SetReadDeadline change nothing until FreeDeadlines.
+func (c *Conn) HoldDeadlines() {
+	c.l.mu.Lock()
+	c.wdl, c.keepRDL = 0, -1
+	c.l.mu.Unlock()
+}
+
+// FreeDeadlines undoes HoldDeadlines, and sets the read deadline to d from now;
+// with zero there is none.
+func (c *Conn) FreeDeadlines(d time.Duration) {
+	c.l.mu.Lock()
+	c.keepRDL, c.rdl = 0, 0
+	if d > 0 {
+		c.rdl = c.l.time() + int64(d)
+	}
+	c.l.mu.Unlock()
+}
+
 // SetContext attaches v to c. Context returns it. Not synchronised: for the one
 // who serves c.
 func (c *Conn) SetContext(v any) { c.context = v }

@@ -40,8 +40,21 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	return nil
 }
 
-func (c *Conn) readLate() bool  { return c.rdl != 0 && c.rdl <= clockNow() }
-func (c *Conn) writeLate() bool { return c.wdl != 0 && c.wdl <= clockNow() }
+// readLate reports whether the read deadline has passed. The loop's own time is
+// good enough: a reader that waits is woken by a timer, to the millisecond.
+func (c *Conn) readLate() bool { return c.rdl != 0 && c.rdl <= c.l.time() }
+
+// writeLate is the same for the write deadline.
+func (c *Conn) writeLate() bool { return c.wdl != 0 && c.wdl <= c.l.time() }
+
+// time is the present, or when the driver, being awake, last came from the
+// kernel: that saves reading the clock again and again.
+func (l *Loop) time() int64 {
+	if l.inKernel {
+		return clockNow()
+	}
+	return l.now
+}
 
 // arm makes sure that the loop looks at c when the first thing is due that
 // somebody waits for.
@@ -74,6 +87,7 @@ func (l *Loop) fireTimers(me uint64) bool {
 		return true
 	}
 	now := clockNow()
+	l.now = now
 	for at := l.timers.first(); at != 0 && at <= now; at = l.timers.first() {
 		t := l.timers.heap[0]
 		l.timers.remove(t)

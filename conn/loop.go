@@ -38,8 +38,9 @@ type Loop struct {
 	done     chan struct{} // closed when the last driver has cleaned up
 
 	// The tick under way; a driver that takes over goes on with it.
-	next, ready int // Events[next:ready] are still to be dispatched
-	unyielded   int // events since other goroutines were let run
+	next, ready int   // Events[next:ready] are still to be dispatched
+	unyielded   int   // events since other goroutines were let run
+	now         int64 // when the driver last came from the kernel
 
 	table   table
 	conns   []*Conn // by descriptor
@@ -123,8 +124,12 @@ func (l *Loop) tick(me uint64) bool {
 // processor then. Where goroutines do, it only looks, and lets them run.
 func (l *Loop) wait() {
 	l.queueDirty()
-	if l.unyielded += 1 + l.ready; l.unyielded >= yieldEvery {
+	if l.unyielded += 1 + l.ready; l.unyielded >= yieldEvery || l.workers.readied {
+		// Goroutines that this loop has woken are runnable on this thread's
+		// processor. They go first: what they write leaves in the same
+		// crossing, and they would wait until the scheduler misses them.
 		l.letOthersRun()
+		l.queueDirty()
 	}
 	timeout := l.timeout()
 	if timeout == 0 {
@@ -132,7 +137,7 @@ func (l *Loop) wait() {
 		return
 	}
 	first := poller.ShortWait
-	if l.workers.readied || l.workers.busy > 0 {
+	if l.workers.busy > 0 {
 		first = 0
 	}
 	if timeout > 0 {
@@ -142,8 +147,6 @@ func (l *Loop) wait() {
 		return
 	}
 	if l.workers.readied {
-		// They were made runnable on this thread's processor: they go first,
-		// or they would wait until the scheduler misses it.
 		l.letOthersRun()
 	}
 	if l.table.n == 0 && !l.hasWork() {
@@ -175,6 +178,7 @@ func (l *Loop) kernel(timeout time.Duration) {
 // afterKernel takes back what the backend had and looks at the results.
 func (l *Loop) afterKernel(m int, err error) {
 	l.inKernel = false
+	l.now = clockNow()
 	if err != nil {
 		// Only a programming error or a descriptor closed under the loop gets here.
 		l.group.opt.logger.Printf("esca: wait failed, the loop goes on: %v", err)

@@ -149,8 +149,7 @@ func (sv *serving) Serve(c *conn.Conn) {
 		// The idle deadline stands until a request begins, whatever ServeConn
 		// sets for what it takes for a new connection.
 		ss.waiting = true
-		c.SetWriteDeadline(time.Time{})
-		c.KeepReadDeadline(-1)
+		c.HoldDeadlines()
 	}
 	err := sv.loops[c.Loop()].ServeConn(ss.nc)
 	if c.BurstOver() {
@@ -180,12 +179,7 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 		ss.c.AtBoundary(nil)
 		if ss.waiting {
 			ss.waiting = false
-			var t time.Time
-			if d := sv.fs.ReadTimeout; d > 0 {
-				t = time.Now().Add(d)
-			}
-			ss.c.KeepReadDeadline(0)
-			ss.c.SetReadDeadline(t)
+			ss.c.FreeDeadlines(max(sv.fs.ReadTimeout, 0))
 		}
 	case fasthttp.StateIdle:
 		if sv.bursts {
