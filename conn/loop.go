@@ -124,10 +124,11 @@ func (l *Loop) tick(me uint64) bool {
 // processor then. Where goroutines do, it only looks, and lets them run.
 func (l *Loop) wait() {
 	l.queueDirty()
-	if l.unyielded += 1 + l.ready; l.unyielded >= yieldEvery || l.workers.readied {
-		// Goroutines that this loop has woken are runnable on this thread's
-		// processor. They go first: what they write leaves in the same
-		// crossing, and they would wait until the scheduler misses them.
+	if l.unyielded += 1 + l.ready; l.unyielded >= yieldEvery || l.workers.readied || l.workers.busy > 0 {
+		// Goroutines that this loop has woken, or whose timers are due, are
+		// to run on this thread's processor. They go first: what they write
+		// leaves in the same crossing, and they would wait until the
+		// scheduler misses them.
 		l.letOthersRun()
 		l.queueDirty()
 	}
