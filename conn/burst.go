@@ -59,6 +59,14 @@ func (c *Conn) Ended() Ended { return c.ended }
 // boundary. Only its worker may call it.
 func (c *Conn) BurstOver() bool { return c.burstOver }
 
+// Gone is for Handlers: whether the peer has ended its stream, or the connection
+// has failed, with nothing left to read.
+func (c *Conn) Gone() bool {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return len(c.in) == 0 && !c.more && (c.eof || c.rerr != 0)
+}
+
 // Loop returns which of its listener's loops, from zero, c belongs to.
 func (c *Conn) Loop() int { return c.l.index }
 

@@ -15,11 +15,7 @@ var errClosed = net.ErrClosed
 // Called without the lock.
 func (c *Conn) opError(op string, err error) error {
 	if errno, ok := err.(unix.Errno); ok {
-		call := map[string]string{"read": "recv", "write": "send"}[op]
-		if call == "" {
-			call = op
-		}
-		err = os.NewSyscallError(call, errno)
+		err = os.NewSyscallError(op, errno) // "read" and "write", as package net says
 	}
 	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }

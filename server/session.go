@@ -145,6 +145,10 @@ func (sv *serving) Serve(c *conn.Conn) {
 			return
 		}
 	}
+	if ss.later && c.Gone() {
+		ss.finish() // to ServeConn it would be a new connection that has failed
+		return
+	}
 	if ss.later && sv.timeouts {
 		// The idle deadline stands until a request begins, whatever ServeConn
 		// sets for what it takes for a new connection.
