@@ -21,7 +21,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
-	CGO_ENABLED=0 ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server
+	CGO_ENABLED=0 ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server/...
 
 setup:       ## install what the race detector needs, where it is missing
 	@command -v $(GO) >/dev/null || { echo "make test needs Go (go.dev/dl)"; exit 1; }
