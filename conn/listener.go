@@ -49,8 +49,8 @@ func Listen(network, addr string, opts ...Option) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if network == "unix" && addr != "" && addr[0] != '@' {
-		ln.unlink = addr
+	if network == "unix" {
+		ln.unlink = socketFile(la)
 	}
 	return ln, nil
 }
@@ -90,11 +90,19 @@ func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 		return nil, err
 	}
 	if ul, ok := inner.(*net.UnixListener); ok {
-		ln.unlink = ul.Addr().String()
+		ln.unlink = socketFile(ul.Addr())
 		ul.SetUnlinkOnClose(false)
 	}
 	inner.Close()
 	return ln, nil
+}
+
+// socketFile returns the file of a unix socket; none for an abstract name.
+func socketFile(a net.Addr) string {
+	if name := a.String(); name != "" && name[0] != '@' {
+		return name
+	}
+	return ""
 }
 
 func newListener(socks []int32, addr net.Addr, o options) (*Listener, error) {
