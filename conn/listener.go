@@ -17,6 +17,7 @@ import (
 // Listener is a listening address and the loops that serve what is accepted
 // there. It is used in one of two ways: Accept, as any net.Listener, or Serve.
 type Listener struct {
+	network string // as it was given to Listen; errors show it
 	addr    net.Addr
 	group   *group
 	fds     []int32 // a socket for each loop
@@ -45,7 +46,7 @@ func Listen(network, addr string, opts ...Option) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := newListener(socks, la, o)
+	ln, err := newListener(network, socks, la, o)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 	if o.keepAlive > 0 {
 		setKeepAlive(int(socks[0]), o.keepAlive)
 	}
-	ln, err := newListener(socks, inner.Addr(), o)
+	ln, err := newListener(inner.Addr().Network(), socks, inner.Addr(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -105,13 +106,13 @@ func socketFile(a net.Addr) string {
 	return ""
 }
 
-func newListener(socks []int32, addr net.Addr, o options) (*Listener, error) {
+func newListener(network string, socks []int32, addr net.Addr, o options) (*Listener, error) {
 	g, err := newGroup(o)
 	if err != nil {
 		closeAll(socks)
 		return nil, err
 	}
-	ln := &Listener{addr: addr, group: g, fds: socks, closed: make(chan struct{}), more: make(chan struct{}, 1)}
+	ln := &Listener{network: network, addr: addr, group: g, fds: socks, closed: make(chan struct{}), more: make(chan struct{}, 1)}
 	g.start()
 	return ln, nil
 }
@@ -160,7 +161,7 @@ func (ln *Listener) Accept() (net.Conn, error) {
 			if c := ln.fetch(); c != nil {
 				return c, nil
 			}
-			return nil, &net.OpError{Op: "accept", Net: ln.addr.Network(), Addr: ln.addr, Err: net.ErrClosed}
+			return nil, &net.OpError{Op: "accept", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 		}
 	}
 }
@@ -213,7 +214,7 @@ func (ln *Listener) Serve(h Handler) error {
 // and each loop ends with its last one.
 func (ln *Listener) Close() error {
 	if ln.closing.Swap(true) {
-		return &net.OpError{Op: "close", Net: ln.addr.Network(), Addr: ln.addr, Err: net.ErrClosed}
+		return &net.OpError{Op: "close", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 	}
 	used := true
 	ln.once.Do(func() { used = false; ln.onceErr = net.ErrClosed })

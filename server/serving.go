@@ -28,7 +28,8 @@ type serving struct {
 	fs       *fasthttp.Server
 	ln       *conn.Listener
 	tls      *tls.Config
-	parked   *parked
+	parked   *parked // for as long as Serve lasts
+	hold     *parked // for as long as there are connections
 	loops    []*loopServer
 	timeouts bool // some setting moves deadlines
 	bursts   bool // connections may give up their worker between requests
@@ -52,7 +53,7 @@ func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error)
 	sv := &serving{s: s, fs: fs, ln: ln, tls: cfg}
 	sv.timeouts = fs.ReadTimeout > 0 || fs.WriteTimeout > 0 || fs.IdleTimeout > 0 || fs.HeaderReceived != nil
 	sv.bursts = ctxFields.ok
-	sv.parked = newParked(ln.Addr(), sv.stop)
+	sv.parked, sv.hold = newParked(ln.Addr(), sv.stop), newParked(ln.Addr(), nil)
 	for range ln.Loops() {
 		ls := &loopServer{Server: sv.settings(), parked: newParked(ln.Addr(), nil)}
 		sv.loops = append(sv.loops, ls)
@@ -71,6 +72,10 @@ func (sv *serving) run() error {
 		go ls.Serve(ls.parked)
 		<-ls.parked.armed
 	}
+	// When the listener is closed, Serve ends before its connections do; for
+	// fs.Shutdown to wait for them all the same, fs has to be serving.
+	go sv.fs.Serve(sv.hold)
+	<-sv.hold.armed
 	done := make(chan error, 1)
 	go func() { done <- sv.fs.Serve(sv.parked) }()
 	<-sv.parked.armed
@@ -93,6 +98,7 @@ func (sv *serving) run() error {
 // release lets the parked Serve calls return.
 func (sv *serving) release() {
 	sv.parked.release()
+	sv.hold.release()
 	for _, ls := range sv.loops {
 		ls.parked.release()
 	}

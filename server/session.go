@@ -219,16 +219,20 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	ss.requests++
 	ss.restore(ctx)
 	sv.fs.Handler(ctx)
-	if ctx.Hijacked() {
+	// A handler that has timed out may still be running, with ctx: only its
+	// answer is ours then, and what it says of hijacking does not count.
+	timedOut := ctx.LastTimeoutErrorResponse()
+	if timedOut == nil && ctx.Hijacked() {
 		// From here on the connection is the hijacker's: he may be reading
 		// before this burst has ended.
 		ss.c.Detach()
 		return
 	}
 	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests >= uint64(limit) {
-		ctx.SetConnectionClose()
-		if resp := ctx.LastTimeoutErrorResponse(); resp != nil {
-			resp.SetConnectionClose()
+		if timedOut != nil {
+			timedOut.SetConnectionClose()
+		} else {
+			ctx.SetConnectionClose()
 		}
 	}
 }
