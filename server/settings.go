@@ -25,6 +25,12 @@ func (sv *serving) settings() *fasthttp.Server {
 	}
 	ls.Handler = sv.handle
 	ls.ConnState = sv.connState
+	if h := ls.ExpectHandler; h != nil {
+		ls.ExpectHandler = func(ctx *fasthttp.RequestCtx) int { restoreTime(ctx); return h(ctx) }
+	}
+	if h := ls.ErrorHandler; h != nil {
+		ls.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { restoreTime(ctx); h(ctx, err) }
+	}
 	ls.MaxConnsPerIP = 0
 	ls.MaxRequestsPerConn = 0
 	ls.TCPKeepalive = false
@@ -88,6 +94,14 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	}
 	*id, *when = ss.id, ss.since
 	*(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = ss.requests
+}
+
+// restoreTime gives ctx the age of its connection, for hooks that come before the
+// handler; they do not see its number and identity on fasthttp's own server either.
+func restoreTime(ctx *fasthttp.RequestCtx) {
+	if ss := sessionOf(ctx.Conn()); ctxFields.ok && ss.id != 0 {
+		*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.when)) = ss.since
+	}
 }
 
 var defaultLogger = fasthttp.Logger(log.New(os.Stderr, "", log.LstdFlags))
