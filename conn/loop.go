@@ -216,7 +216,7 @@ func (l *Loop) timeout() time.Duration {
 }
 
 func (l *Loop) hasWork() bool {
-	return len(l.posted) > 0 || len(l.due) > 0 || len(l.runq) > 0 || len(l.dirty) > 0 || l.closing || l.accepts.again
+	return len(l.posted) > 0 || len(l.due) > 0 || len(l.runq) > 0 || len(l.dirty) > 0 || l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again
 }
 
 // wake ends the wait under way, if there is one. Called with the lock.

@@ -81,6 +81,7 @@ func (ws *workers) put(l *Loop, w *worker) {
 	if l.closing {
 		ws.all--
 		ws.end(w)
+		l.wake() // it ends with its last worker
 		return
 	}
 	if w.inline {

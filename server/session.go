@@ -35,6 +35,8 @@ type session struct {
 	later    bool        // the first burst is over
 	waiting  bool        // a later burst has not seen its request begin
 	released atomic.Bool // a shutdown does not wait for it
+	counted  atomic.Bool // among its client's connections
+	ip       [16]byte
 }
 
 // tlsConn is TLS over a Conn. It outlives bursts, and so does not end with one.
@@ -59,26 +61,22 @@ func (sv *serving) Open(c *conn.Conn) {
 		ss.boundary = conn.ErrBurstOver
 	}
 	c.SetContext(ss)
-	var ip [16]byte
-	counted := false
 	if limit := sv.fs.MaxConnsPerIP; limit > 0 {
 		var ok bool
-		if ip, ok = ipOf(c.RemoteAddr()); ok {
-			if !sv.perIP.add(ip, limit) {
+		if ss.ip, ok = ipOf(c.RemoteAddr()); ok {
+			if !sv.perIP.add(ss.ip, limit) {
 				if sv.perIP.log.allow() {
-					sv.logf("The number of connections from %s exceeds MaxConnsPerIP=%d", net.IP(ip[:]), limit)
+					sv.logf("The number of connections from %s exceeds MaxConnsPerIP=%d", net.IP(ss.ip[:]), limit)
 				}
 				sv.reject(ss, fasthttp.StatusTooManyRequests, "The number of connections from your ip exceeds MaxConnsPerIP")
 				return
 			}
-			counted = true
+			ss.counted.Store(true)
 		}
 	}
 	n := sv.active.Add(1)
 	c.OnGone(func() {
-		if counted {
-			sv.perIP.remove(ip)
-		}
+		ss.uncount()
 		ss.release()
 	})
 	sv.tell(ss.nc, fasthttp.StateNew)
@@ -99,6 +97,14 @@ func (sv *serving) Open(c *conn.Conn) {
 		// the time anew.
 		c.SetReadDeadline(time.Now().Add(d))
 		c.KeepReadDeadline(1)
+	}
+}
+
+// uncount takes ss out of its client's connections: when it is closed, before
+// anybody is told.
+func (ss *session) uncount() {
+	if ss.counted.Swap(false) {
+		ss.sv.perIP.remove(ss.ip)
 	}
 }
 
@@ -170,6 +176,7 @@ func (sv *serving) Serve(c *conn.Conn) {
 func (ss *session) finish() {
 	ss.c.AtBoundary(nil)
 	ss.nc.Close()
+	ss.uncount()
 	ss.sv.tell(ss.nc, fasthttp.StateClosed)
 }
 
@@ -195,6 +202,7 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 		if ss.c.BurstOver() {
 			return
 		}
+		ss.uncount()
 	}
 	sv.tell(nc, state)
 }
