@@ -98,3 +98,18 @@ func TestConnectionIdentity(t *testing.T) {
 		}
 	})
 }
+
+// ctx.Logger tells of the request and its connection.
+func TestRequestLogger(t *testing.T) {
+	onEach(t, func(t *testing.T, st stack) {
+		log := new(lines)
+		c := st.start(t, &fasthttp.Server{Logger: log, Handler: func(ctx *fasthttp.RequestCtx) {
+			ctx.Logger().Printf("hello %d", ctx.ConnRequestNum())
+		}}).dial(t)
+		c.get("/x")
+		c.get("/x")
+		if got := log.String(); !strings.HasSuffix(got, "GET http://x/x - hello 2") || strings.Count(got, c.LocalAddr().String()) != 2 {
+			t.Errorf("logged %q", got)
+		}
+	})
+}

@@ -6,10 +6,16 @@ import (
 	"strings"
 )
 
-var dateLine = regexp.MustCompile(`\r\nDate: [^\r\n]*`)
+var (
+	dateLine = regexp.MustCompile(`\r\nDate: [^\r\n]*`)
+	tcpAddr  = regexp.MustCompile(`127\.\d+\.\d+\.\d+:\d+`)
+)
 
 // maskDate hides the only header that tells two moments apart.
 func maskDate(s string) string { return dateLine.ReplaceAllString(s, "\r\nDate: now") }
+
+// maskAddrs hides addresses, of which the ports differ.
+func maskAddrs(s string) string { return tcpAddr.ReplaceAllString(s, "addr") }
 
 // stream is what a client sends on one connection.
 type stream struct {
