@@ -166,7 +166,7 @@ func (c *Conn) sendBehindQueued(p []byte) (int, error) {
 	f.iov[0].Base, f.iov[0].Len = &queued[0], uint64(len(queued))
 	f.iov[1].Base, f.iov[1].Len = &p[0], uint64(min(len(p), most))
 	f.hdr.Iov, f.hdr.Iovlen = &f.iov[0], 2
-	f.SendMsg(c.fd, unsafe.Pointer(&f.hdr))
+	f.SendMsg(c.fd, &f.hdr)
 	l.be.Call(&f.Entry)
 	l.stats.calls.CountCall(&f.Entry)
 	n, errno := c.transferred(f.Ret)

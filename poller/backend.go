@@ -58,7 +58,7 @@ type Factory interface {
 const EnvBackend = "ESCA_BACKEND"
 
 // factories in the order in which auto tries them: most aggregation first.
-var factories = []Factory{Direct}
+var factories = []Factory{Kmod, Direct}
 
 // Probes probes every backend, in the order in which auto tries them.
 func Probes() []Probe {

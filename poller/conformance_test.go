@@ -3,14 +3,29 @@
 package poller_test
 
 import (
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/escahttp/esca/poller"
 	"github.com/escahttp/esca/poller/pollertest"
 )
 
+// required are the backends that ESCA_REQUIRE names: where they are not
+// available, tests fail instead of skipping.
+func required() []string { return strings.Split(os.Getenv("ESCA_REQUIRE"), ",") }
+
 func TestConformance(t *testing.T) {
-	for _, f := range []poller.Factory{poller.Direct} {
-		t.Run(f.Name(), func(t *testing.T) { pollertest.Conformance(t, f) })
+	for _, f := range []poller.Factory{poller.Kmod, poller.Direct} {
+		t.Run(f.Name(), func(t *testing.T) {
+			if err := f.Probe().Err(); err != nil {
+				if slices.Contains(required(), f.Name()) {
+					t.Fatal(err)
+				}
+				t.Skip(err)
+			}
+			pollertest.Conformance(t, f)
+		})
 	}
 }

@@ -46,6 +46,11 @@ func (d *direct) Tick(n int, timeout time.Duration) (int, error) {
 	if timeout != 0 && !Settled(d.sh.Entries[:n]) {
 		timeout = 0
 	}
+	return d.look(timeout)
+}
+
+// look waits, and harvests what is ready.
+func (d *direct) look(timeout time.Duration) (int, error) {
 	m, err := d.wait(timeout)
 	if err != nil {
 		return 0, err
@@ -153,9 +158,12 @@ func mayBlock(e *Entry) bool {
 
 // Chain runs entries in order by exec and applies Link. It is the meaning of a
 // table, in one place, for every executor that works entry by entry.
-func Chain(entries []Entry, exec func(*Entry)) (c Counts) {
-	cancel := false
-	for i := range entries {
+func Chain(entries []Entry, exec func(*Entry)) Counts { return chainFrom(entries, 0, exec) }
+
+// chainFrom is Chain of a table whose first entries were run already.
+func chainFrom(entries []Entry, first int, exec func(*Entry)) (c Counts) {
+	cancel := first > 0 && entries[first-1].breaks()
+	for i := first; i < len(entries); i++ {
 		e := &entries[i]
 		if cancel {
 			e.Ret = -int64(unix.ECANCELED)
@@ -166,7 +174,7 @@ func Chain(entries []Entry, exec func(*Entry)) (c Counts) {
 				c.ByCall[callOf(e.NR)]++
 			}
 		}
-		cancel = e.Flags&Link != 0 && (cancel || e.Ret < 0 || e.short())
+		cancel = e.breaks()
 	}
 	return c
 }

@@ -13,6 +13,10 @@ import (
 // 2022, section III). NR is the machine's own system call number; the executor
 // writes Ret: the call's result, or the negated errno.
 //
+// A transfer is short if it moved less than it was asked to. Where that is not
+// an argument (sendmsg, recvmsg, readv, writev), Args[5], which those calls do
+// not have, says how many bytes are asked for; zero: never short.
+//
 // What an argument points to must stay where it is until Ret is written: use
 // memory of Shared, or memory of Go's heap (which does not move) that the owner
 // of the entry keeps reachable. Never memory of a stack.
@@ -57,9 +61,12 @@ func (e *Entry) Send(fd int32, buf unsafe.Pointer, n int, flags int) {
 }
 
 // SendMsg records sendmsg(fd, msg, MSG_DONTWAIT|MSG_NOSIGNAL).
-func (e *Entry) SendMsg(fd int32, msg unsafe.Pointer) {
+func (e *Entry) SendMsg(fd int32, msg *unix.Msghdr) {
 	e.NR, e.Flags = unix.SYS_SENDMSG, 0
-	e.Args = [6]uint64{uint64(fd), uint64(uintptr(msg)), unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL}
+	e.Args = [6]uint64{uint64(fd), uint64(uintptr(unsafe.Pointer(msg))), unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL}
+	for _, v := range unsafe.Slice(msg.Iov, msg.Iovlen) {
+		e.Args[5] += uint64(v.Len)
+	}
 }
 
 // Recv records recv(fd, buf, n, MSG_DONTWAIT).
@@ -106,30 +113,22 @@ func Settled(entries []Entry) bool {
 	return true
 }
 
-// short reports whether a transfer moved less than it was asked to, which
-// breaks a chain as a failure does. Calls that transfer nothing are never short.
+// breaks reports whether what is chained to e, which was run or cancelled, is
+// not to be run.
+func (e *Entry) breaks() bool { return e.Flags&Link != 0 && (e.Ret < 0 || e.short()) }
+
+// short reports whether a transfer was short, which breaks a chain as a failure
+// does. Calls that transfer nothing are never short.
 func (e *Entry) short() bool {
 	switch e.NR {
-	case unix.SYS_SENDTO, unix.SYS_WRITE, unix.SYS_RECVFROM, unix.SYS_READ:
+	case unix.SYS_SENDTO, unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_RECVFROM, unix.SYS_READ, unix.SYS_PREAD64:
 		return uint64(e.Ret) < e.Args[2]
 	case unix.SYS_SENDFILE:
 		return uint64(e.Ret) < e.Args[3]
 	case unix.SYS_SPLICE:
 		return uint64(e.Ret) < e.Args[4]
-	case unix.SYS_WRITEV, unix.SYS_READV:
-		return uint64(e.Ret) < iovBytes(e.Args[1], e.Args[2])
-	case unix.SYS_SENDMSG:
-		// The header was valid memory when the kernel read it a moment ago.
-		m := *(**unix.Msghdr)(unsafe.Pointer(&e.Args[1]))
-		return uint64(e.Ret) < iovBytes(uint64(uintptr(unsafe.Pointer(m.Iov))), uint64(m.Iovlen))
+	case unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_WRITEV, unix.SYS_READV:
+		return uint64(e.Ret) < e.Args[5]
 	}
 	return false
-}
-
-func iovBytes(base, n uint64) (sum uint64) {
-	p := *(*unsafe.Pointer)(unsafe.Pointer(&base))
-	for _, v := range unsafe.Slice((*unix.Iovec)(p), n) {
-		sum += uint64(v.Len)
-	}
-	return sum
 }

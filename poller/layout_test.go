@@ -99,6 +99,7 @@ func TestInterestWord(t *testing.T) {
 func TestEntries(t *testing.T) {
 	buf := new([64]byte)
 	off, ev := new(int64), new(unix.EpollEvent)
+	msg := &unix.Msghdr{Iov: &[]unix.Iovec{{Len: 1}, {Len: 0}, {Len: 9}}[0], Iovlen: 3}
 	addr := func(p unsafe.Pointer) uint64 { return uint64(uintptr(p)) }
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	for _, c := range []struct {
@@ -108,7 +109,7 @@ func TestEntries(t *testing.T) {
 		args   [6]uint64
 	}{
 		{"send", func(e *Entry) { e.Send(3, unsafe.Pointer(buf), 64, unix.MSG_MORE) }, unix.SYS_SENDTO, [6]uint64{3, addr(unsafe.Pointer(buf)), 64, flags | unix.MSG_MORE}},
-		{"sendmsg", func(e *Entry) { e.SendMsg(3, unsafe.Pointer(buf)) }, unix.SYS_SENDMSG, [6]uint64{3, addr(unsafe.Pointer(buf)), flags}},
+		{"sendmsg", func(e *Entry) { e.SendMsg(3, msg) }, unix.SYS_SENDMSG, [6]uint64{3, addr(unsafe.Pointer(msg)), flags, 0, 0, 10}},
 		{"recv", func(e *Entry) { e.Recv(3, unsafe.Pointer(buf), 64) }, unix.SYS_RECVFROM, [6]uint64{3, addr(unsafe.Pointer(buf)), 64, unix.MSG_DONTWAIT}},
 		{"sendfile", func(e *Entry) { e.Sendfile(3, 4, off, 1<<40) }, unix.SYS_SENDFILE, [6]uint64{3, 4, addr(unsafe.Pointer(off)), 1 << 40}},
 		{"sendfile at the file's offset", func(e *Entry) { e.Sendfile(3, 4, nil, 9) }, unix.SYS_SENDFILE, [6]uint64{3, 4, 0, 9}},

@@ -64,45 +64,71 @@ type Shared struct {
 	Arena    []byte
 	SlotSize int
 
+	ctl      *control
+	all      []Entry // Entries, and behind them room for one of a backend's own
 	slots    []byte
 	free     []int32  // stack of free slots, the hottest on top
-	nfree    uint32   // how many of free are valid
 	interest []uint32 // by descriptor: generation<<2 | Interest
 	mem      []byte
+	layout   layout
 
 	scratch Entry // of the harvest: a local one would escape through exec, once an event
+}
+
+// control stands first in the shared memory (struct esca_ctl in kmodule/esca.h).
+type control struct {
+	nfree   uint32 // how many of free are valid
+	ready   uint32 // what follows is of the last batch: events,
+	recvs   uint32 // and what the harvest called
+	accepts uint32
+}
+
+// layout is where the parts are, each on a page of its own. What the kernel
+// module has pages for comes first, in its order.
+type layout struct {
+	entries, events, free, module int // module: where its pages end
+	arena, slots, interest, size  int
+}
+
+func (c Config) layout() (l layout) {
+	part := func(n int) (off int) {
+		off = l.size
+		l.size = (l.size + n + 4095) &^ 4095
+		return off
+	}
+	part(int(unsafe.Sizeof(control{})))
+	l.entries, l.events, l.free = part((c.Entries+1)*EntrySize), part(c.Events*EventSize), part(c.Slots*4)
+	l.module = l.size
+	l.arena, l.slots, l.interest = part(c.Arena), part(c.Slots*c.SlotSize), part(c.MaxFD*4)
+	return l
 }
 
 // NewShared maps the memory for c.
 func NewShared(c Config) (*Shared, error) {
 	c = c.withDefaults()
-	var size int
-	part := func(n int) (off int) {
-		off = size
-		size = (size + n + 4095) &^ 4095
-		return off
-	}
-	entries, events := part(c.Entries*EntrySize), part(c.Events*EventSize)
-	arena, slots := part(c.Arena), part(c.Slots*c.SlotSize)
-	free, interest := part(c.Slots*4), part(c.MaxFD*4)
+	l := c.layout()
+	size := l.size
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes for a loop's table and slots: %w", size, err)
 	}
 	s := &Shared{
-		Entries:  unsafe.Slice((*Entry)(unsafe.Pointer(&mem[entries])), c.Entries),
-		Events:   unsafe.Slice((*Event)(unsafe.Pointer(&mem[events])), c.Events),
-		Arena:    mem[arena : arena+c.Arena : arena+c.Arena],
+		Events:   unsafe.Slice((*Event)(unsafe.Pointer(&mem[l.events])), c.Events),
+		Arena:    mem[l.arena : l.arena+c.Arena : l.arena+c.Arena],
 		SlotSize: c.SlotSize,
-		slots:    mem[slots : slots+c.Slots*c.SlotSize],
-		free:     unsafe.Slice((*int32)(unsafe.Pointer(&mem[free])), c.Slots),
-		interest: unsafe.Slice((*uint32)(unsafe.Pointer(&mem[interest])), c.MaxFD),
+		ctl:      (*control)(unsafe.Pointer(&mem[0])),
+		all:      unsafe.Slice((*Entry)(unsafe.Pointer(&mem[l.entries])), c.Entries+1),
+		slots:    mem[l.slots : l.slots+c.Slots*c.SlotSize],
+		free:     unsafe.Slice((*int32)(unsafe.Pointer(&mem[l.free])), c.Slots),
+		interest: unsafe.Slice((*uint32)(unsafe.Pointer(&mem[l.interest])), c.MaxFD),
 		mem:      mem,
+		layout:   l,
 	}
+	s.Entries = s.all[:c.Entries:c.Entries]
 	for i := range s.free {
 		s.free[i] = int32(c.Slots - 1 - i)
 	}
-	s.nfree = uint32(c.Slots)
+	s.ctl.nfree = uint32(c.Slots)
 	return s, nil
 }
 
@@ -117,21 +143,21 @@ func (s *Shared) Slot(i int32) []byte {
 
 // TakeSlot takes the most recently freed slot, or returns -1.
 func (s *Shared) TakeSlot() int32 {
-	if s.nfree == 0 {
+	if s.ctl.nfree == 0 {
 		return -1
 	}
-	s.nfree--
-	return s.free[s.nfree]
+	s.ctl.nfree--
+	return s.free[s.ctl.nfree]
 }
 
 // FreeSlot gives slot i back. Not while a Tick runs: the stack is the backend's then.
 func (s *Shared) FreeSlot(i int32) {
-	s.free[s.nfree] = i
-	s.nfree++
+	s.free[s.ctl.nfree] = i
+	s.ctl.nfree++
 }
 
 // FreeSlots returns how many slots are free.
-func (s *Shared) FreeSlots() int { return int(s.nfree) }
+func (s *Shared) FreeSlots() int { return int(s.ctl.nfree) }
 
 // SetInterest says what the harvest does when fd, in its life gen, is ready. A
 // descriptor beyond Config.MaxFD is only ever reported. Safe at any time.

@@ -180,7 +180,7 @@ func TestShortSendBreaksChain(t *testing.T) {
 	for range 20 {
 		for name, record := range map[string]func(*poller.Entry){
 			"send":     func(e *poller.Entry) { e.Send(a, l.mem("0123456789"), 10, 0) },
-			"sendmsg":  func(e *poller.Entry) { e.SendMsg(a, unsafe.Pointer(msg)) },
+			"sendmsg":  func(e *poller.Entry) { e.SendMsg(a, msg) },
 			"sendfile": func(e *poller.Entry) { *off = 0; e.Sendfile(a, int32(file), off, 10) },
 		} {
 			e, next := &l.sh.Entries[0], &l.sh.Entries[1]

@@ -116,7 +116,7 @@ func (r *rig) sendMsg(fd int32, parts ...string) *poller.Entry {
 	m := unix.Msghdr{Iov: &iov[0]}
 	m.SetIovlen(len(parts))
 	e := r.add()
-	e.SendMsg(fd, unsafe.Pointer(place(r, m)))
+	e.SendMsg(fd, place(r, m))
 	return e
 }
 

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The calls that a table may hold, and where the kernel has them.
+ *
+ * Only I/O on descriptors: nothing that makes, changes or ends a task or its
+ * memory, which would not survive to write its result, and no ioctl, through
+ * which a batch could run a batch.
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/nospec.h>
+#include <linux/sched.h>
+#include <linux/task_work.h>
+#include <asm/unistd.h>
+#include <asm/cpufeature.h>
+
+#include "calls.h"
+
+typedef long (*esca_handler)(const struct pt_regs *regs);
+
+static const struct {
+	const char *name;
+	u16 nr;
+	s8 wants;	/* the argument that counts the bytes to move, or -1 */
+} calls[ESCA_CALLS] = {
+	[ESCA_READ]		= { "read",		__NR_read,		2 },
+	[ESCA_WRITE]		= { "write",		__NR_write,		2 },
+	[ESCA_READV]		= { "readv",		__NR_readv,		5 },
+	[ESCA_WRITEV]		= { "writev",		__NR_writev,		5 },
+	[ESCA_PREAD64]		= { "pread64",		__NR_pread64,		2 },
+	[ESCA_PWRITE64]		= { "pwrite64",		__NR_pwrite64,		2 },
+	[ESCA_SENDTO]		= { "sendto",		__NR_sendto,		2 },
+	[ESCA_SENDMSG]		= { "sendmsg",		__NR_sendmsg,		5 },
+	[ESCA_RECVFROM]		= { "recvfrom",		__NR_recvfrom,		2 },
+	[ESCA_RECVMSG]		= { "recvmsg",		__NR_recvmsg,		5 },
+	[ESCA_SENDFILE]		= { "sendfile64",	__NR_sendfile,		3 },
+	[ESCA_SPLICE]		= { "splice",		__NR_splice,		4 },
+	[ESCA_SHUTDOWN]		= { "shutdown",		__NR_shutdown,		-1 },
+	[ESCA_CLOSE]		= { "close",		__NR_close,		-1 },
+	[ESCA_ACCEPT4]		= { "accept4",		__NR_accept4,		-1 },
+	[ESCA_EPOLL_CTL]	= { "epoll_ctl",	__NR_epoll_ctl,		-1 },
+	[ESCA_EPOLL_WAIT]	= { "epoll_wait",	__NR_epoll_wait,	-1 },
+	[ESCA_EPOLL_PWAIT2]	= { "epoll_pwait2",	__NR_epoll_pwait2,	-1 },
+	[ESCA_SETSOCKOPT]	= { "setsockopt",	__NR_setsockopt,	-1 },
+	[ESCA_GETSOCKOPT]	= { "getsockopt",	__NR_getsockopt,	-1 },
+	[ESCA_OPENAT]		= { "openat",		__NR_openat,		-1 },
+	[ESCA_FSTAT]		= { "newfstat",		__NR_fstat,		-1 },
+	[ESCA_GETPPID]		= { "getppid",		__NR_getppid,		-1 },
+};
+
+#define NR_LIMIT 512
+
+static u8 call_of[NR_LIMIT] __ro_after_init;		/* plus one; 0: not allowed */
+static esca_handler handlers[ESCA_CALLS] __ro_after_init;	/* NULL: not offered */
+static void (*run_task_work)(void) __ro_after_init;
+
+/*
+ * The entry of a function that a probe was put on. With IBT a probe sits behind
+ * the ENDBR64 that an indirect call has to land on.
+ */
+static unsigned long __init entry_of(unsigned long addr)
+{
+	const u32 endbr64 = 0xfa1e0ff3;
+
+	if (!IS_ENABLED(CONFIG_X86_KERNEL_IBT))
+		return addr;
+	if (*(u32 *)addr == endbr64)
+		return addr;
+	if (*(u32 *)(addr - 4) == endbr64)
+		return addr - 4;
+#ifdef X86_FEATURE_IBT
+	if (boot_cpu_has(X86_FEATURE_IBT))
+		return 0;	/* sealed: a call would trap */
+#endif
+	return addr;
+}
+
+/*
+ * Finds functions by a probe each, which is never armed and taken away again:
+ * the kernel's symbols are not for modules to look up by themselves.
+ */
+static void __init find(const char *const names[], unsigned long addrs[], int n)
+{
+	static struct kprobe probes[ESCA_CALLS + 1] __initdata;
+	struct kprobe *found[ESCA_CALLS + 1];
+	int i, nr_found = 0;
+
+	for (i = 0; i < n; i++) {
+		probes[i].symbol_name = names[i];
+		probes[i].flags = KPROBE_FLAG_DISABLED;
+		addrs[i] = 0;
+		if (register_kprobe(&probes[i]))
+			continue;
+		addrs[i] = entry_of((unsigned long)probes[i].addr);
+		found[nr_found++] = &probes[i];
+	}
+	unregister_kprobes(found, nr_found);
+}
+
+int __init esca_calls_init(void)
+{
+	static char symbols[ESCA_CALLS][32] __initdata;
+	const char *names[ESCA_CALLS + 1];
+	unsigned long addrs[ESCA_CALLS + 1];
+	int i;
+
+	for (i = 0; i < ESCA_CALLS; i++) {
+		snprintf(symbols[i], sizeof(symbols[i]), "__x64_sys_%s", calls[i].name);
+		names[i] = symbols[i];
+		call_of[calls[i].nr] = i + 1;
+	}
+	names[ESCA_CALLS] = "task_work_run";
+	find(names, addrs, ESCA_CALLS + 1);
+	for (i = 0; i < ESCA_CALLS; i++) {
+		handlers[i] = (esca_handler)addrs[i];
+		if (!handlers[i])
+			pr_warn("esca: this kernel does not offer %s\n", calls[i].name);
+	}
+	run_task_work = (void (*)(void))addrs[ESCA_CALLS];
+	return esca_calls_features() ? 0 : -EOPNOTSUPP;
+}
+
+u64 esca_calls_features(void)
+{
+	u64 features = 0;
+	int i;
+
+	for (i = 0; i < ESCA_CALLS; i++)
+		if (handlers[i])
+			features |= 1ULL << i;
+	return features;
+}
+
+const char *esca_call_name(enum esca_call call)
+{
+	return calls[call].name;
+}
+
+int esca_call_of(u32 nr)
+{
+	if (nr >= NR_LIMIT)
+		return -1;
+	return (int)call_of[array_index_nospec(nr, NR_LIMIT)] - 1;
+}
+
+long esca_call_run(enum esca_call call, struct pt_regs *regs)
+{
+	long ret;
+
+	if (!handlers[call])
+		return -ENOSYS;
+	regs->orig_ax = calls[call].nr;
+	regs->ax = -ENOSYS;
+	ret = handlers[call](regs);
+	switch (ret) {
+	case -ERESTARTSYS:
+	case -ERESTARTNOINTR:
+	case -ERESTARTNOHAND:
+	case -ERESTART_RESTARTBLOCK:
+		return -EINTR;
+	}
+	return ret;
+}
+
+u64 esca_call_wants(enum esca_call call, const u64 args[6])
+{
+	return calls[call].wants < 0 ? 0 : args[calls[call].wants];
+}
+
+bool esca_run_put_off(void)
+{
+	if (!task_work_pending(current))
+		return true;
+	if (!run_task_work)
+		return false;
+	run_task_work();
+	return true;
+}
