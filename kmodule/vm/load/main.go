@@ -1,8 +1,15 @@
-//go:build linux
+//go:build linux && amd64
 
-// Command vmload is the guest's load: it runs a hello server on the backend that
-// ESCA_BACKEND names, in a process of its own, and compares how often the server
-// says that it crossed into the kernel with what the kernel has counted.
+// Command vmload loads a server on the backend that ESCA_BACKEND names, in a
+// process of its own, and compares what three parties count of it: the server
+// (Stats), the module (debugfs) and the kernel (raw_syscalls).
+//
+//	vmload [-conns N] [-requests N]      a hello server of its own
+//	vmload -root DIR -server ESCAHTTP    escahttp, serving DIR/index.html
+//	vmload -probe                        what every backend's probe answers
+//
+// It fails if they disagree, if a tick takes more than one crossing, or if an
+// answer is not whole.
 package main
 
 import (
@@ -15,16 +22,33 @@ import (
 
 func main() {
 	probe := flag.Bool("probe", false, "print what every backend's probe answers, and which one auto chooses")
+	serve := flag.Bool("serve", false, "be the hello server")
+	var l load
+	flag.StringVar(&l.server, "server", "", "`path` of escahttp (default: a hello server)")
+	flag.StringVar(&l.root, "root", "", "`directory` that escahttp serves")
+	flag.IntVar(&l.conns, "conns", 32, "connections")
+	flag.IntVar(&l.requests, "requests", 100, "requests on each connection")
 	flag.Parse()
-	if *probe {
-		for _, p := range poller.Probes() {
-			fmt.Println(p)
-		}
-		_, why, err := poller.Choose("auto")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		fmt.Println(why)
+	var err error
+	switch {
+	case *probe:
+		err = printProbes()
+	case *serve:
+		err = serveHello()
+	default:
+		err = l.run()
 	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "vmload:", err)
+		os.Exit(1)
+	}
+}
+
+func printProbes() error {
+	for _, p := range poller.Probes() {
+		fmt.Println(p)
+	}
+	_, why, err := poller.Choose("auto")
+	fmt.Println(why)
+	return err
 }
