@@ -24,6 +24,8 @@ type accepts struct {
 	retryAt int64   // when to try again after a pause; 0: not paused
 	fresh   []*Conn // accepted, Handler.Open not yet called
 	logged  int64   // when a pause was last reported
+
+	rec poller.Accepted // of acceptSome: the kernel writes here, and a stack may move
 }
 
 // listen has l accept from fd, which it owns from now on.
@@ -70,7 +72,7 @@ func (l *Loop) acceptSome(most int) {
 	a.again = false
 	f := l.takeFrame(nil)
 	defer l.putFrame(f)
-	r := new(poller.Accepted)
+	r := &a.rec
 	for range most {
 		r.Len = uint32(len(r.Addr))
 		f.Entry = poller.Entry{NR: unix.SYS_ACCEPT4}
@@ -99,14 +101,15 @@ func (l *Loop) pauseAccepting(errno unix.Errno) {
 	a.again, a.retryAt = false, now+int64(acceptPause)
 	if a.logged == 0 || now-a.logged > int64(time.Minute) {
 		a.logged = now
-		l.group.opt.logger.Printf("esca: accepting on %s pauses: %v (%d connections are open here; raise the limit of open files, or lower the number of connections)",
+		// Aside: a logger may take its time, and the lock is held.
+		go l.group.opt.logger.Printf("esca: accepting on %s pauses: %v (%d connections are open here; raise the limit of open files, or lower the number of connections)",
 			a.ln.addr, errno, l.open)
 	}
 }
 
 // welcome makes an accepted descriptor a connection.
 func (l *Loop) welcome(fd int32, peer sockaddr) {
-	c := l.register(fd, peer, l.accepts.ln)
+	c := l.register(fd, peer, l.accepts.ln, l.accepts.ln.handler == nil)
 	l.stats.accepted++
 	if c.free {
 		l.accepts.ln.deliver(c)
@@ -122,7 +125,10 @@ func (l *Loop) openFresh(me uint64) bool {
 	for len(a.fresh) > 0 {
 		c := a.fresh[0]
 		a.fresh = a.fresh[1:]
-		on := l.outside(nil, func() { l.group.handler.Open(c) })
+		on := l.outside(nil, func() {
+			l.group.handler.Open(c)
+			unlockThread(l.workers.lockWord) // the driver must stay free to change threads
+		})
 		c.opening = false
 		switch {
 		case c.closed:
@@ -143,14 +149,16 @@ func (l *Loop) openFresh(me uint64) bool {
 	return l.gen == me
 }
 
-// stopListening empties the queue, whose connections a close would reset, and
-// closes the socket.
+// stopListening closes the socket. A Handler gets what waits in its queue, whose
+// connections the close would reset; nobody calls Accept any more.
 func (l *Loop) stopListening() {
 	a := &l.accepts
 	if a.fd < 0 {
 		return
 	}
-	l.acceptSome(1 << 20)
+	if a.ln.handler != nil {
+		l.acceptSome(1 << 20)
+	}
 	l.ep.Remove(a.fd)
 	unix.Close(int(a.fd))
 	a.fd, a.again, a.retryAt = -1, false, 0

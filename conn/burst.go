@@ -134,7 +134,7 @@ func (c *Conn) ByWorker() bool {
 }
 
 // byWorker reports whether the caller is the worker that serves c.
-func (c *Conn) byWorker() bool { return c.worker != nil && c.worker.g == getg() }
+func (c *Conn) byWorker() bool { return c.worker != nil && c.worker.isCaller() }
 
 // servable reports whether a burst may start.
 func (c *Conn) servable() bool {
@@ -150,6 +150,9 @@ func (c *Conn) serve() {
 	inline := l.policy.inline(c)
 	w := l.workers.take(l, inline)
 	w.c, c.worker = c, w
+	if c.unread() {
+		c.ended = NotEnded // something has come after all
+	}
 	c.boundary, c.burstOver = nil, false
 	l.stats.bursts++
 	if inline {
@@ -186,6 +189,9 @@ func (l *Loop) run(w *worker) {
 func (l *Loop) endBurst(w *worker) {
 	c := w.c
 	w.c, w.finished = nil, false
+	if c.ended == EndedTimeout && c.readLate() {
+		c.rdl = 0 // it has been reported, and nobody has set another
+	}
 	c.worker, c.boundary, c.burstOver, c.ended = nil, nil, false, NotEnded
 	l.workers.put(l, w)
 	switch {

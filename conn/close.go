@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func (c *Conn) close() {
 	c.readers.wakeAll(c.l)
 	c.writers.wakeAll(c.l)
 	if l := c.l; l.inKernel || c.draining || len(c.out) > 0 || c.busy > 0 {
-		c.lingerTill = clockNow() + int64(l.group.opt.linger)
+		c.lingerTill = clockNow() + c.linger()
 		c.arm()
 		c.dirty()
 		return
@@ -45,9 +46,28 @@ func (c *Conn) close() {
 	c.advanceClose()
 }
 
+// linger is how long, in nanoseconds, c may go on after Close.
+func (c *Conn) linger() int64 {
+	if c.lingerSec > 0 {
+		return int64(c.lingerSec) * int64(time.Second)
+	}
+	return int64(c.l.group.opt.linger)
+}
+
+// reset closes c, which nobody has, as the kernel does with what waits in the
+// queue of a listening socket that is closed.
+func (c *Conn) reset() {
+	if c.closed {
+		return
+	}
+	unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	c.noLinger = true
+	c.close()
+}
+
 // abandon drops what is queued.
 func (c *Conn) abandon() {
-	if c.entry >= 0 && !c.l.inKernel && !c.entryOwn {
+	if c.entry >= 0 && !c.l.inKernel {
 		c.l.takeBack(c)
 	}
 	c.out, c.draining = nil, false
@@ -88,7 +108,7 @@ func (c *Conn) advanceClose() {
 	case c.entry < 0 && (len(c.out) == 0 || c.werr != 0):
 		c.queueClose()
 	case c.entry < 0: // waits for the socket to take more
-	case int(c.entry) == t.n-1 && t.n < len(t.entries) && len(c.out) == 0:
+	case int(c.entry) == t.n-1 && t.n < len(t.entries) && len(c.out) == 0 && !c.duped:
 		t.entries[c.entry].Flags |= poller.Link
 		c.queueClose()
 	default: // it is not the last in the table: sent calls dirty
@@ -98,6 +118,13 @@ func (c *Conn) advanceClose() {
 
 func (c *Conn) queueClose() {
 	c.closeQueued = true
+	// As long as there is a duplicate of the descriptor, so is the registration,
+	// and by the number that it reports the harvest would receive from whoever
+	// has that next.
+	c.hold()
+	if c.duped {
+		c.l.ep.Remove(c.fd)
+	}
 	e := c.l.add(c, 1, 0)
 	e.CloseFD(c.fd)
 	if c.l.closing {
@@ -175,7 +202,7 @@ func (c *Conn) polled(e *poller.Entry) {
 func (c *Conn) closedFD(e *poller.Entry) {
 	if e.Ret == -int64(unix.ECANCELED) { // the send before it was short
 		c.closeQueued = false
-		c.lingerTill = clockNow() + int64(c.l.group.opt.linger)
+		c.lingerTill = clockNow() + c.linger()
 		c.arm()
 		c.dirty()
 		return

@@ -53,6 +53,8 @@ type Conn struct {
 	isDue       bool
 	free        bool // not served by a Handler: used by whoever has it
 	opening     bool // Handler.Open is under way
+	duped       bool // File has given out another descriptor
+	lingerSec   int8 // of SetLinger; 0: the listener's limit
 	burstOver   bool
 	ended       Ended
 	keepRDL     int8  // how many SetReadDeadline to ignore; <0: all
@@ -82,10 +84,11 @@ var _ interface {
 	io.ReaderFrom
 } = (*Conn)(nil)
 
-// register makes fd, which must be non-blocking, a connection of l.
-func (l *Loop) register(fd int32, peer sockaddr, ln *Listener) *Conn {
+// register makes fd, which must be non-blocking, a connection of l; free: not
+// for the Handler.
+func (l *Loop) register(fd int32, peer sockaddr, ln *Listener, free bool) *Conn {
 	l.gens = (l.gens + 1) & poller.GenMask
-	c := &Conn{l: l, fd: fd, gen: l.gens, slot: -1, entry: -1, peer: peer, ln: ln, free: ln.handler == nil, since: clockNow()}
+	c := &Conn{l: l, fd: fd, gen: l.gens, slot: -1, entry: -1, peer: peer, ln: ln, free: free, since: clockNow()}
 	c.timer.c = c
 	for int(fd) >= len(l.conns) {
 		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)

@@ -34,7 +34,7 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	if write {
 		c.wdl = at
 	}
-	if !c.readers.empty() || !c.writers.empty() {
+	if !c.readers.empty() || !c.writers.empty() || c.servable() {
 		c.arm()
 	}
 	return nil

@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"errors"
 	"net"
 	"os"
 
@@ -10,6 +11,10 @@ import (
 )
 
 var errClosed = net.ErrClosed
+
+// ErrInUse is what Serve returns on a Listener that is served, or accepted from,
+// already. Nothing has changed for it then.
+var ErrInUse = errors.New("esca: the listener is in use: Serve goes once, and not together with Accept")
 
 // opError wraps err as package net does: Timeout and errors.Is see through it.
 // Called without the lock.

@@ -25,6 +25,9 @@ type group struct {
 }
 
 func newGroup(opt options) (*group, error) {
+	if err := opt.linux.check(); err != nil {
+		return nil, err
+	}
 	f, why, err := opt.chooseFactory()
 	if err != nil {
 		return nil, err

@@ -20,16 +20,18 @@ type Listener struct {
 	network string // as it was given to Listen; errors show it
 	addr    net.Addr
 	group   *group
-	fds     []int32 // a socket for each loop
-	unlink  string  // the unix socket's file, removed by Close
-	handler Handler // nil until Serve
+	unlink  string       // the unix socket's file, removed by Close
+	inner   net.Listener // that knows whether its file is to be removed, or nil
+	handler Handler      // nil until Serve
 
 	once    sync.Once // registers the sockets
 	onceErr error
 	closed  chan struct{}
 	closing atomic.Bool
 	queueMu sync.Mutex
+	fds     []int32       // a socket for each loop; none once it is closed
 	queue   []*Conn       // accepted, not yet fetched
+	refuse  bool          // there is nobody to fetch any more
 	more    chan struct{} // of capacity one: the queue is not empty
 }
 
@@ -83,18 +85,21 @@ func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 		socks = append(socks, int32(fd))
 	}
 	unix.SetNonblock(int(socks[0]), true) // of the description they all share
-	if o.keepAlive > 0 {
-		setKeepAlive(int(socks[0]), o.keepAlive)
+	if inner.Addr().Network() != "unix" {
+		unix.SetsockoptInt(int(socks[0]), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		if o.keepAlive > 0 {
+			setKeepAlive(int(socks[0]), o.keepAlive)
+		}
 	}
 	ln, err := newListener(inner.Addr().Network(), socks, inner.Addr(), o)
 	if err != nil {
 		return nil, err
 	}
-	if ul, ok := inner.(*net.UnixListener); ok {
-		ln.unlink = socketFile(ul.Addr())
-		ul.SetUnlinkOnClose(false)
+	if _, ok := inner.(*net.UnixListener); ok {
+		ln.inner = inner // whether the file is to be removed, it does not tell
+	} else {
+		inner.Close()
 	}
-	inner.Close()
 	return ln, nil
 }
 
@@ -140,7 +145,7 @@ func (ln *Listener) listen(h Handler) error {
 		}
 	})
 	if !first && h != nil {
-		return errors.New("esca: the listener is in use: Serve goes once, and not together with Accept")
+		return ErrInUse
 	}
 	return ln.onceErr
 }
@@ -157,10 +162,6 @@ func (ln *Listener) Accept() (net.Conn, error) {
 		select {
 		case <-ln.more:
 		case <-ln.closed:
-			// What was accepted before is still given out.
-			if c := ln.fetch(); c != nil {
-				return c, nil
-			}
 			return nil, &net.OpError{Op: "accept", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 		}
 	}
@@ -190,9 +191,16 @@ func (ln *Listener) signal() {
 // deliver gives c to Accept. Called by the loop.
 func (ln *Listener) deliver(c *Conn) {
 	ln.queueMu.Lock()
-	ln.queue = append(ln.queue, c)
-	ln.signal()
+	refuse := ln.refuse
+	if !refuse {
+		ln.queue = append(ln.queue, c)
+		ln.signal()
+	}
 	ln.queueMu.Unlock()
+	if refuse {
+		c.reset()
+		return
+	}
 	c.l.workers.readied = true
 }
 
@@ -209,8 +217,9 @@ func (ln *Listener) Serve(h Handler) error {
 	return net.ErrClosed
 }
 
-// Close stops listening. Connections that wait in the kernel's queue are still
-// accepted, as closing would reset them; connections that are open stay open,
+// Close stops listening. For a Handler, connections that wait in the kernel's
+// queue are still accepted, as closing would reset them; those that wait for
+// Accept are reset, as package net's are. Connections that are open stay open,
 // and each loop ends with its last one.
 func (ln *Listener) Close() error {
 	if ln.closing.Swap(true) {
@@ -218,11 +227,23 @@ func (ln *Listener) Close() error {
 	}
 	used := true
 	ln.once.Do(func() { used = false; ln.onceErr = net.ErrClosed })
+	ln.queueMu.Lock()
+	fds, queue := ln.fds, ln.queue
+	ln.fds, ln.queue, ln.refuse = nil, nil, true
+	ln.queueMu.Unlock()
 	if !used {
-		closeAll(ln.fds)
+		closeAll(fds)
 	}
 	if ln.unlink != "" {
 		os.Remove(ln.unlink)
+	}
+	if ln.inner != nil {
+		ln.inner.Close()
+	}
+	for _, c := range queue {
+		c.l.mu.Lock()
+		c.reset()
+		c.l.mu.Unlock()
 	}
 	ln.group.close()
 	close(ln.closed)
@@ -243,7 +264,7 @@ func (ln *Listener) CloseIdle() {
 	for _, l := range ln.group.loops {
 		l.post(func() {
 			for _, c := range l.conns {
-				if c != nil && c.servable() {
+				if c != nil && c.servable() && !c.unread() {
 					c.ended = EndedShutdown
 					if !c.isDue {
 						c.isDue = true
@@ -294,9 +315,7 @@ func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
 	l := g.loops[int(g.turn.Add(1))%len(g.loops)]
 	made := make(chan *Conn, 1)
 	if !l.post(func() {
-		c := l.register(int32(fd), peer, ln)
-		c.free = true
-		made <- c
+		made <- l.register(int32(fd), peer, ln, true)
 	}) {
 		unix.Close(fd)
 		return nil, net.ErrClosed
@@ -307,6 +326,11 @@ func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
 // SetKeepAlive sets on the listening sockets, for connections to inherit, that TCP
 // probes idle peers; a period of zero leaves it to the system's defaults.
 func (ln *Listener) SetKeepAlive(period time.Duration) error {
+	ln.queueMu.Lock()
+	defer ln.queueMu.Unlock()
+	if ln.fds == nil {
+		return &net.OpError{Op: "set", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
+	}
 	for _, fd := range ln.fds {
 		if err := setKeepAlive(int(fd), period); err != nil {
 			return err

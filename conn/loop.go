@@ -181,9 +181,9 @@ func (l *Loop) afterKernel(m int, err error) {
 	l.inKernel = false
 	l.now = clockNow()
 	if err != nil {
-		// Only a programming error or a descriptor closed under the loop gets here.
-		l.group.opt.logger.Printf("esca: wait failed, the loop goes on: %v", err)
-		m = 0
+		// A descriptor closed under the loop, or a backend that gives up.
+		// Aside: a logger may take its time, and the lock is held.
+		go l.group.opt.logger.Printf("esca: %v", err)
 	}
 	for _, s := range l.freed {
 		l.sh.FreeSlot(s)
@@ -192,9 +192,6 @@ func (l *Loop) afterKernel(m int, err error) {
 	l.collect()
 	l.next, l.ready = 0, m
 	l.stats.observe(l, m)
-	if l.group.watcher.asleep.Load() && m > 0 {
-		l.group.watcher.wake()
-	}
 }
 
 // timeout is how long the wait may last.
@@ -269,7 +266,9 @@ func (l *Loop) serveDue(me uint64) bool {
 		c := l.due[0]
 		l.due = l.due[1:]
 		c.isDue = false
-		c.serve()
+		if c.unread() || c.ended != NotEnded { // and not served since
+			c.serve()
+		}
 		if !l.resumeWoken(me) {
 			return false
 		}
@@ -297,6 +296,9 @@ func (l *Loop) outside(w *worker, f func()) bool {
 	me := l.gen
 	l.inUser, l.running = true, w
 	l.userSeq++
+	if l.group.watcher.asleep.Load() {
+		l.group.watcher.wake()
+	}
 	l.mu.Unlock()
 	returned := false
 	defer func() {

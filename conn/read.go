@@ -16,25 +16,26 @@ import (
 // *net.OpError.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.l.mu.Lock()
-	n, err := c.read(p)
+	n, err, bare := c.read(p)
 	c.l.mu.Unlock()
-	if err != nil && err != io.EOF && err != c.boundary {
+	if err != nil && !bare {
 		err = c.opError("read", err)
 	}
 	return n, err
 }
 
-func (c *Conn) read(p []byte) (int, error) {
+// read is Read with the lock; bare: the error is to be reported as it is.
+func (c *Conn) read(p []byte) (_ int, err error, bare bool) {
 	for {
 		if c.closed {
-			return 0, errClosed
+			return 0, errClosed, false
 		}
 		if c.readLate() {
-			return 0, os.ErrDeadlineExceeded
+			return 0, os.ErrDeadlineExceeded, false
 		}
 		switch {
 		case len(p) == 0:
-			return 0, nil
+			return 0, nil, false
 		case len(c.in) > 0:
 			n := copy(p, c.in)
 			if c.in = c.in[n:]; len(c.in) == 0 {
@@ -44,20 +45,20 @@ func (c *Conn) read(p []byte) (int, error) {
 					c.unhold()
 				}
 			}
-			return n, nil
+			return n, nil, false
 		case c.receiving: // another reader
 		case c.rerr != 0:
-			return 0, c.rerr
+			return 0, c.rerr, false
 		case c.eof:
-			return 0, io.EOF
+			return 0, io.EOF, true
 		case c.more:
 			if n := c.receive(p); n > 0 {
-				return n, nil
+				return n, nil, false
 			}
 			continue
 		case c.byWorker() && c.boundary != nil:
 			c.burstOver = true
-			return 0, c.boundary
+			return 0, c.boundary, true
 		}
 		c.wait(&c.readers)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -38,11 +39,17 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return 
 
 // source is a part of a file.
 type source struct {
-	f       *os.File
+	f       file
 	section *io.SectionReader // whose position counts, or nil: the file's own
 	limited *io.LimitedReader // to be charged, or nil
 	off     int64             // in the file, with a section
 	n       int64             // bytes at most
+}
+
+// file is an *os.File, also in the guise in which os.File.WriteTo hands it on.
+type file interface {
+	syscall.Conn
+	Stat() (os.FileInfo, error)
 }
 
 // fileSource takes r apart, if there is a file in it.
@@ -52,11 +59,11 @@ func fileSource(r io.Reader) (s source, ok bool) {
 		s.limited, s.n, r = lr, max(lr.N, 0), lr.R
 	}
 	switch r := r.(type) {
-	case *os.File:
+	case file:
 		s.f = r
 	case *io.SectionReader:
 		at, base, size := r.Outer()
-		f, is := at.(*os.File)
+		f, is := at.(file)
 		pos, err := r.Seek(0, io.SeekCurrent)
 		if !is || err != nil {
 			return s, false
@@ -66,19 +73,19 @@ func fileSource(r io.Reader) (s source, ok bool) {
 	return s, s.f != nil
 }
 
-// sendFile sends s. handled is false if the kernel cannot do it with that file,
-// and then nothing was sent.
+// sendFile sends s. handled is false if it cannot be done with that file, and
+// then nothing was sent: reading it says why.
 func (c *Conn) sendFile(s source) (n int64, handled bool, err error) {
 	rc, err := s.f.SyscallConn()
 	if err != nil {
-		return 0, true, err
+		return 0, false, nil
 	}
 	// Control keeps the file open, and its descriptor its own, until the end.
 	cerr := rc.Control(func(fd uintptr) {
 		n, handled, err = c.sendfile(int32(fd), s.section != nil, s.off, s.n)
 	})
 	if cerr != nil {
-		return 0, true, cerr
+		return 0, false, nil
 	}
 	if s.section != nil && n > 0 {
 		s.section.Seek(n, io.SeekCurrent)
@@ -93,11 +100,14 @@ func (c *Conn) sendfile(in int32, at bool, off, most int64) (n int64, handled bo
 	l := c.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for c.wlocked && !c.closed {
+	for {
+		if err := c.writable(); err != nil {
+			return 0, true, err
+		}
+		if !c.wlocked {
+			break
+		}
 		c.wait(&c.writers)
-	}
-	if err := c.writable(); err != nil {
-		return 0, true, err
 	}
 	c.wlocked = true
 	defer c.writeUnlock()
@@ -108,12 +118,18 @@ func (c *Conn) sendfile(in int32, at bool, off, most int64) (n int64, handled bo
 	if !at {
 		pos = nil
 	}
-	first := true
+	first, corked := true, false
+	defer func() {
+		if corked && (n < most || !handled) {
+			c.uncork()
+		}
+	}()
 	for n < most {
 		want := min(most-n, sendfileMost)
 		var ret int64
 		if first && !l.inKernel && c.entry >= 0 && !c.entryOwn {
 			ret = c.sendfileBehindQueued(in, pos, want)
+			corked = true
 		} else {
 			if err := c.drained(); err != nil {
 				return n, true, err
@@ -144,6 +160,16 @@ func (c *Conn) sendfile(in int32, at bool, off, most int64) (n int64, handled bo
 		first = first && ret < 0
 	}
 	return n, true, nil
+}
+
+// uncork has TCP send what it was told to hold back for a file that was shorter
+// than asked for; it would wait for 200 ms. (On a unix socket there is nothing to
+// hold back, and the call fails.)
+func (c *Conn) uncork() {
+	if c.fd >= 0 && !c.closeQueued {
+		unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_CORK, 0)
+		c.l.stats.calls.CountCall(&poller.Entry{NR: unix.SYS_SETSOCKOPT})
+	}
 }
 
 // sendfileBehindQueued crosses once for what c has queued, the header of what is

@@ -59,9 +59,16 @@ func (c *Conn) SetKeepAlive(on bool) error {
 	return c.setInt(unix.SOL_SOCKET, unix.SO_KEEPALIVE, boolInt(on))
 }
 
-// SetKeepAlivePeriod sets how long the peer is idle before it is probed.
+// keepAlivePeriod is package net's default for idle time and interval.
+const keepAlivePeriod = 15 * time.Second
+
+// SetKeepAlivePeriod sets how long the peer is idle before it is probed; zero is
+// 15 s, and a negative value changes nothing.
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.setInt(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(d))
+	if d < 0 {
+		return nil
+	}
+	return c.setInt(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, secondsOr(d, keepAlivePeriod))
 }
 
 // SetKeepAliveConfig sets all of it, as *net.TCPConn does: zero durations and
@@ -70,12 +77,11 @@ func (c *Conn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
 	if err := c.SetKeepAlive(cfg.Enable); err != nil {
 		return err
 	}
-	const def = 15 * time.Second
 	for _, o := range []struct {
 		opt, v int
 	}{
-		{unix.TCP_KEEPIDLE, secondsOr(cfg.Idle, def)},
-		{unix.TCP_KEEPINTVL, secondsOr(cfg.Interval, def)},
+		{unix.TCP_KEEPIDLE, secondsOr(cfg.Idle, keepAlivePeriod)},
+		{unix.TCP_KEEPINTVL, secondsOr(cfg.Interval, keepAlivePeriod)},
 		{unix.TCP_KEEPCNT, countOr(cfg.Count, 9)},
 	} {
 		if o.v < 0 {
@@ -109,15 +115,15 @@ func countOr(n, def int) int {
 
 // SetLinger sets SO_LINGER. With zero, Close drops what is queued and resets the
 // connection; a negative value goes back to sending it in the background. A
-// positive one bounds that, in seconds: unlike a blocking socket's, Close does
-// not wait for it.
+// positive one bounds that, in seconds of at most 127: unlike a blocking
+// socket's, Close does not wait for it.
 func (c *Conn) SetLinger(sec int) error {
 	err := c.control("set", func(fd int) error {
 		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: int32(boolInt(sec == 0))})
 	})
 	if err == nil {
 		c.l.mu.Lock()
-		c.noLinger = sec == 0
+		c.noLinger, c.lingerSec = sec == 0, int8(min(max(sec, 0), 127))
 		c.l.mu.Unlock()
 	}
 	return err
@@ -140,6 +146,9 @@ func (c *Conn) File() (f *os.File, err error) {
 	err = c.control("file", func(fd int) error {
 		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err == nil {
+			c.l.mu.Lock()
+			c.duped = true
+			c.l.mu.Unlock()
 			f = os.NewFile(uintptr(dup), "esca connection")
 		}
 		return err
@@ -149,7 +158,9 @@ func (c *Conn) File() (f *os.File, err error) {
 
 // SyscallConn gives access to the descriptor. Control runs f at once; Read and
 // Write run f again and again, whenever the loop has seen the connection become
-// readable or writable, until it returns true.
+// readable or writable, until it returns true. What the loop has received
+// already is Conn.Read's: f of Read finds only what comes later. f of Write
+// comes after what was written before.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
 
 type rawConn struct{ c *Conn }
@@ -167,7 +178,7 @@ func (r rawConn) Read(f func(fd uintptr) bool) error {
 			return errClosed
 		case c.readLate():
 			return os.ErrDeadlineExceeded
-		case !c.unread():
+		case !c.more && !c.eof && c.rerr == 0: // whatever is in c.in
 			c.wait(&c.readers)
 		}
 		c.more = false
@@ -176,11 +187,14 @@ func (r rawConn) Read(f func(fd uintptr) bool) error {
 }
 
 func (r rawConn) Write(f func(fd uintptr) bool) error {
+	c := r.c
+	c.l.mu.Lock()
+	err := c.drained()
+	c.l.mu.Unlock()
+	if err != nil {
+		return c.opError("raw-write", err)
+	}
 	return r.until(f, "raw-write", func() error {
-		c := r.c
-		if err := c.drained(); err != nil {
-			return err
-		}
 		c.needOut = true
 		c.dirty()
 		return c.drained()

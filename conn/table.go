@@ -92,14 +92,19 @@ func (l *Loop) queueSend(c *Conn, p []byte) {
 }
 
 // takeBack removes what c has recorded to send and returns it: bytes of the
-// arena, good until the next crossing.
+// arena, good until the next crossing, or the first of c's own. Not while inKernel.
 func (l *Loop) takeBack(c *Conn) []byte {
 	if c.entry < 0 {
 		return nil
 	}
 	t := &l.table
 	e := &t.entries[c.entry]
-	queued := t.arenaAt(e.Args[1], int(e.Args[2]))
+	var queued []byte
+	if c.entryOwn {
+		queued, c.entryOwn, c.flying = c.out[:e.Args[2]], false, nil
+	} else {
+		queued = t.arenaAt(e.Args[1], int(e.Args[2]))
+	}
 	e.NR, e.Flags = poller.Nop, 0
 	t.owners[c.entry] = nil
 	if int(c.entry) == t.n-1 {

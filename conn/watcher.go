@@ -50,7 +50,12 @@ func (w *watcher) watch() {
 // look visits each loop and reports whether any is awake.
 func (w *watcher) look() (awake bool) {
 	for i, l := range w.loops {
-		l.mu.Lock()
+		if !l.mu.TryLock() {
+			// Somebody is at work with the lock, such as a sendfile from a
+			// slow disk: the other loops are not to wait for it.
+			awake = true
+			continue
+		}
 		if !l.inKernel {
 			awake = true
 		}

@@ -7,14 +7,15 @@ import (
 	"iter"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 )
 
 // worker runs Handler.Serve for one burst after the other: inline as a
 // coroutine that the driver resumes, or on a goroutine of its own.
 type worker struct {
 	l *Loop
-	c *Conn   // whose burst it is; nil: in the pool
-	g uintptr // which goroutine it is
+	c *Conn          // whose burst it is; nil: in the pool
+	g atomic.Uintptr // which goroutine it is
 
 	inline bool
 	waiter waiter
@@ -153,7 +154,8 @@ func (l *Loop) lostWorker(w *worker) {
 
 // body is an inline worker.
 func (w *worker) body(yield func(struct{}) bool) {
-	w.g, w.yield = getg(), yield
+	w.g.Store(getg())
+	w.yield = yield
 	defer func() {
 		// A panic comes out of the driver, where the handler's stack is gone.
 		if v := recover(); v != nil {
@@ -162,7 +164,7 @@ func (w *worker) body(yield func(struct{}) bool) {
 	}()
 	for {
 		w.l.group.handler.Serve(w.c)
-		w.unlockThread()
+		unlockThread(w.l.workers.lockWord)
 		w.finished = true
 		if !yield(struct{}{}) {
 			return
@@ -170,18 +172,21 @@ func (w *worker) body(yield func(struct{}) bool) {
 	}
 }
 
-// unlockThread undoes a runtime.LockOSThread that the handler has left behind:
-// a coroutine cannot be switched away from with it, and the worker goes on to
+// isCaller reports whether w is the calling goroutine.
+func (w *worker) isCaller() bool { return w.g.Load() == getg() }
+
+// unlockThread undoes a runtime.LockOSThread that a handler has left behind: a
+// coroutine cannot be switched away from with it, and the goroutine goes on to
 // serve other connections.
-func (w *worker) unlockThread() {
-	for word := w.l.workers.lockWord; threadLocked(word); {
+func unlockThread(word uintptr) {
+	for threadLocked(word) {
 		runtime.UnlockOSThread()
 	}
 }
 
 // loop is a worker on a goroutine.
 func (w *worker) loop() {
-	w.g = getg()
+	w.g.Store(getg())
 	l := w.l
 	returned := true
 	defer func() {
@@ -194,7 +199,7 @@ func (w *worker) loop() {
 		began := clockNow()
 		w.waited = 0
 		l.group.handler.Serve(w.c)
-		w.unlockThread()
+		unlockThread(l.workers.lockWord)
 		returned = true
 		l.mu.Lock()
 		l.policy.took(w.c, clockNow()-began-w.waited)

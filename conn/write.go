@@ -79,7 +79,7 @@ func (c *Conn) sendNow(p []byte) (int, error) {
 	if errno != 0 {
 		return 0, errno
 	}
-	if n < len(p) {
+	if n < len(p) && !(c.closed && c.noLinger) {
 		c.out = append(c.out, p[n:]...)
 		c.needOut = true
 		c.dirty()
@@ -216,6 +216,7 @@ func (c *Conn) sent(e *poller.Entry) {
 	n := int(max(e.Ret, 0))
 	c.l.stats.bytesOut += uint64(n)
 	switch {
+	case own && len(c.out) < want: // abandoned meanwhile
 	case e.Ret == int64(want):
 		if own {
 			c.out = c.out[n:]

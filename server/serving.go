@@ -80,7 +80,9 @@ func (sv *serving) run() error {
 	go func() { done <- sv.fs.Serve(sv.parked) }()
 	<-sv.parked.armed
 	if err := sv.ln.Serve(sv); !errors.Is(err, net.ErrClosed) {
-		sv.ln.Close()
+		if !errors.Is(err, conn.ErrInUse) {
+			sv.ln.Close()
+		}
 		sv.release()
 		return err
 	}

@@ -34,6 +34,9 @@ type session struct {
 
 	later    bool        // the first burst is over
 	waiting  bool        // a later burst has not seen its request begin
+	busy     atomic.Bool // a burst is under way
+	gone     atomic.Bool // it is closed, and all is sent
+	told     atomic.Bool // the hook has been told of its end
 	released atomic.Bool // a shutdown does not wait for it
 	counted  atomic.Bool // among its client's connections
 	ip       [16]byte
@@ -78,6 +81,10 @@ func (sv *serving) Open(c *conn.Conn) {
 	c.OnGone(func() {
 		ss.uncount()
 		ss.release()
+		ss.gone.Store(true)
+		if sv.fs.ConnState != nil {
+			go ss.tellGone() // aside: the loop's lock is held
+		}
 	})
 	sv.tell(ss.nc, fasthttp.StateNew)
 	limit := sv.fs.Concurrency
@@ -86,7 +93,7 @@ func (sv *serving) Open(c *conn.Conn) {
 	}
 	if n > int64(limit) {
 		sv.reject(ss, fasthttp.StatusServiceUnavailable, "The connection cannot be served because Server.Concurrency limit exceeded")
-		sv.tell(ss.nc, fasthttp.StateClosed)
+		ss.tellClosed()
 		if sv.fullLog.allow() {
 			sv.logf("The incoming connection cannot be served, because %d concurrent connections are served. Try increasing Server.Concurrency", limit)
 		}
@@ -135,9 +142,31 @@ func (sv *serving) reject(ss *session, status int, msg string) {
 	ss.c.Close()
 }
 
+// tellClosed tells the hook of the connection's end, once.
+func (ss *session) tellClosed() {
+	if !ss.told.Swap(true) {
+		ss.sv.tell(ss.nc, fasthttp.StateClosed)
+	}
+}
+
+// tellGone does so if somebody else has closed the connection, who may, and no
+// burst is there to find out.
+func (ss *session) tellGone() {
+	if ss.gone.Load() && !ss.busy.Load() {
+		ss.tellClosed()
+	}
+}
+
 // Serve is conn.Handler's: a burst.
 func (sv *serving) Serve(c *conn.Conn) {
 	ss := c.Context().(*session)
+	ss.busy.Store(true)
+	sv.burst(ss, c)
+	ss.busy.Store(false)
+	ss.tellGone()
+}
+
+func (sv *serving) burst(ss *session, c *conn.Conn) {
 	switch c.Ended() {
 	case conn.EndedShutdown:
 		if ss.requests == 0 && time.Since(c.Since()) < freshFor {
@@ -177,7 +206,7 @@ func (ss *session) finish() {
 	ss.c.AtBoundary(nil)
 	ss.nc.Close()
 	ss.uncount()
-	ss.sv.tell(ss.nc, fasthttp.StateClosed)
+	ss.tellClosed()
 }
 
 // connState is the ConnState hook of each loop's server: it marks where a
@@ -197,12 +226,14 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 			ss.c.AtBoundary(ss.boundary)
 		}
 	case fasthttp.StateHijacked:
+		ss.told.Store(true) // what becomes of it now is the hijacker's
 		ss.release()
 	case fasthttp.StateClosed:
-		if ss.c.BurstOver() {
-			return
+		if !ss.c.BurstOver() {
+			ss.uncount()
+			ss.tellClosed()
 		}
-		ss.uncount()
+		return
 	}
 	sv.tell(nc, state)
 }

@@ -114,12 +114,23 @@ func (s *serveCmd) listen() (net.Listener, error) {
 	}
 	ln, err := conn.Listen(network, addr, conn.WithLoops(s.Loops), conn.WithBackend(s.Backend), conn.WithKeepAlive(time.Minute))
 	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && network == "unix" && stale(addr):
+		return nil, fmt.Errorf("%s is left from a program that has ended: remove the file", s.Addr)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another --addr", s.Addr)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another --addr", s.Addr)
 	}
 	return ln, err
+}
+
+// stale reports whether nobody listens on the unix socket at path.
+func stale(path string) bool {
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // serve serves until a signal asks it to stop: the first lets requests finish,

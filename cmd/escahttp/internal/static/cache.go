@@ -114,7 +114,7 @@ func (c *cache) look(name string, known *file, now time.Time) (*file, error) {
 
 // load makes a version of an open file, which it closes if it is small.
 func load(name string, osf *os.File) (*file, error) {
-	for {
+	for try := 0; ; try++ {
 		fi, err := osf.Stat()
 		switch {
 		case err != nil:
@@ -134,8 +134,9 @@ func load(name string, osf *os.File) (*file, error) {
 			return nil, err
 		}
 		// A file that was written to meanwhile is read again: its tag must
-		// not stand for a mixture.
-		if fi, err := osf.Stat(); err == nil && f.same(fi) {
+		// not stand for a mixture. One that is written to all the time has no
+		// version that could be had, and is looked at again soon.
+		if fi, err := osf.Stat(); err == nil && (f.same(fi) || try == 8) {
 			osf.Close()
 			return f, nil
 		}

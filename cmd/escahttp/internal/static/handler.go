@@ -89,7 +89,8 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	name := path[1:]
-	if len(name) == 0 || name[len(name)-1] == '/' {
+	inDir := len(name) == 0 || name[len(name)-1] == '/'
+	if inDir {
 		name = append(append(make([]byte, 0, 64), name...), index...)
 	}
 	f, err := h.cache.get(name, ctx.Time())
@@ -97,38 +98,43 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 	case err == nil:
 		defer f.release()
 		h.answer(ctx, f)
-	case errors.Is(err, errDirectory):
+	case errors.Is(err, errDirectory) && !inDir:
 		redirect(ctx)
 	case errors.Is(err, fs.ErrPermission):
-		h.logf("%s: %v", name, err)
+		h.tell(name, err)
 		fail(ctx, fasthttp.StatusForbidden)
-	case notFound(err):
+	case notFound(err) || errors.Is(err, errDirectory): // an index that is a directory
 		fail(ctx, fasthttp.StatusNotFound)
 	default:
-		h.logf("%s: %v", name, err)
+		h.tell(name, err)
 		fail(ctx, fasthttp.StatusInternalServerError)
 	}
 }
 
+// tell logs err without the path in it: the client has chosen that, and may
+// have chosen what would look like lines of the log.
+func (h *Handler) tell(name []byte, err error) {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	h.logf("%q: %v", name, err)
+}
+
 // answer sends f, or the part of it that was asked for.
 func (h *Handler) answer(ctx *fasthttp.RequestCtx, f *file) {
-	resp := &ctx.Response
-	resp.Header.SetContentTypeBytes(f.head.contentType)
-	resp.Header.SetCanonical(keyLastModified, f.head.lastModified)
-	resp.Header.SetCanonical(keyETag, f.head.etag)
-	resp.Header.SetCanonical(keyAcceptRanges, valueBytes)
-	req := &ctx.Request.Header
-	if status := preconditions(req, &f.head); status != fasthttp.StatusOK {
-		if status == fasthttp.StatusPreconditionFailed {
-			fail(ctx, status)
-			return
-		}
+	resp, req := &ctx.Response, &ctx.Request.Header
+	switch status := preconditions(req, &f.head); status {
+	case fasthttp.StatusPreconditionFailed:
+		fail(ctx, status)
+		return
+	case fasthttp.StatusNotModified:
+		f.head.describe(resp)
 		resp.SetStatusCode(status)
 		resp.Header.SetNoDefaultContentType(true)
 		resp.Header.SetContentType("")
 		return
 	}
-	whole := []span{{0, f.size}}
 	if r := req.Peek("Range"); len(r) > 0 && ctx.IsGet() && ifRange(req, &f.head) {
 		parts, ok := parseRanges(r, f.size)
 		if ok && len(parts) == 0 {
@@ -137,6 +143,7 @@ func (h *Handler) answer(ctx *fasthttp.RequestCtx, f *file) {
 			return
 		}
 		if ok {
+			f.head.describe(resp)
 			resp.SetStatusCode(fasthttp.StatusPartialContent)
 			if len(parts) > 1 {
 				f.sendParts(ctx, parts)
@@ -147,7 +154,16 @@ func (h *Handler) answer(ctx *fasthttp.RequestCtx, f *file) {
 			return
 		}
 	}
-	f.send(ctx, whole[0])
+	f.head.describe(resp)
+	f.send(ctx, span{0, f.size})
+}
+
+// describe sets what the headers say of a file.
+func (h *head) describe(resp *fasthttp.Response) {
+	resp.Header.SetContentTypeBytes(h.contentType)
+	resp.Header.SetCanonical(keyLastModified, h.lastModified)
+	resp.Header.SetCanonical(keyETag, h.etag)
+	resp.Header.SetCanonical(keyAcceptRanges, valueBytes)
 }
 
 // redirect sends a directory asked for without its slash to the address with
@@ -164,8 +180,6 @@ func redirect(ctx *fasthttp.RequestCtx) {
 // fail answers with a short page that says what status means.
 func fail(ctx *fasthttp.RequestCtx, status int) {
 	text := fasthttp.StatusMessage(status)
-	ctx.Response.Header.Del("ETag")
-	ctx.Response.Header.Del("Last-Modified")
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("text/html; charset=utf-8")
 	ctx.SetBodyString("<!doctype html><title>" + text + "</title><h1>" + text + "</h1>\n")

@@ -2,6 +2,7 @@ package static
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -10,15 +11,15 @@ import (
 // preconditions evaluates the conditional headers in the order of RFC 9110,
 // section 13.2.2: 200 to go on, 304 or 412.
 func preconditions(req *fasthttp.RequestHeader, h *head) int {
-	if v := req.Peek("If-Match"); len(v) > 0 {
-		if !matches(v, h.etag, false) {
+	if len(req.Peek("If-Match")) > 0 {
+		if !anyMatches(req.PeekAll("If-Match"), h.etag, false) {
 			return fasthttp.StatusPreconditionFailed
 		}
 	} else if t, ok := date(req.Peek("If-Unmodified-Since")); ok && h.modified.Unix() > t {
 		return fasthttp.StatusPreconditionFailed
 	}
-	if v := req.Peek("If-None-Match"); len(v) > 0 {
-		if matches(v, h.etag, true) {
+	if len(req.Peek("If-None-Match")) > 0 {
+		if anyMatches(req.PeekAll("If-None-Match"), h.etag, true) {
 			return fasthttp.StatusNotModified
 		}
 	} else if t, ok := date(req.Peek("If-Modified-Since")); ok && h.modified.Unix() <= t {
@@ -47,6 +48,11 @@ func date(v []byte) (unix int64, ok bool) {
 	}
 	t, err := fasthttp.ParseHTTPDate(v)
 	return t.Unix(), err == nil
+}
+
+// anyMatches is matches for a list that may be spread over several header lines.
+func anyMatches(lines [][]byte, tag []byte, weak bool) bool {
+	return slices.ContainsFunc(lines, func(l []byte) bool { return matches(l, tag, weak) })
 }
 
 // matches reports whether a list of entity tags holds tag. Weak tags count only

@@ -21,12 +21,13 @@ func parseRanges(header []byte, size int64) (parts []span, ok bool) {
 	if !is {
 		return nil, false
 	}
-	total := int64(0)
+	total, specs := int64(0), 0
 	for spec := range strings.SplitSeq(list, ",") {
 		spec = strings.Trim(spec, " \t")
 		if spec == "" {
 			continue
 		}
+		specs++
 		s, valid := parseRange(spec, size)
 		if !valid {
 			return nil, false
@@ -39,7 +40,7 @@ func parseRanges(header []byte, size int64) (parts []span, ok bool) {
 		}
 		parts = append(parts, s)
 	}
-	return parts, true
+	return parts, specs > 0
 }
 
 func parseRange(spec string, size int64) (s span, valid bool) {

@@ -87,7 +87,7 @@ func (s *site) do(t *testing.T, method, path string, header ...string) (*http.Re
 		t.Fatal(err)
 	}
 	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		req.Header.Add(header[i], header[i+1])
 	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
@@ -155,7 +155,7 @@ func TestFilesOfAllSizes(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	onBoth(t, Options{}, func(t *testing.T, s *site) {
-		for _, name := range []string{"index.html", "a.css", "dir/index.html", "dir/x y.txt", "empty/none.txt", "noext", ".hidden"} {
+		for _, name := range []string{"index.html", "a.css", "dir/index.html", "dir/x y.txt", "empty/none.txt", "noext", ".hidden", "odd/index.html/x"} {
 			s.write(t, name, []byte(name))
 		}
 		big := pattern(100_000)
@@ -179,6 +179,7 @@ func TestAnswers(t *testing.T) {
 			{"directory, query kept", "GET", "/dir?a=b", nil, 301, "*", []string{"Location", "/dir/?a=b"}},
 			{"its index", "GET", "/dir/", nil, 200, "dir/index.html", nil},
 			{"no index", "GET", "/empty/", nil, 404, "*", nil},
+			{"index is a directory", "GET", "/odd/", nil, 404, "*", nil},
 			{"absent", "GET", "/nope", nil, 404, "*", nil},
 			{"file as directory", "GET", "/a.css/", nil, 404, "*", nil},
 			{"file as directory, deeper", "GET", "/a.css/b", nil, 404, "*", nil},
@@ -188,13 +189,15 @@ func TestAnswers(t *testing.T) {
 			{"none match", "GET", "/a.css", []string{"If-None-Match", etag("/a.css")}, 304, "", []string{"ETag", etag("/a.css")}},
 			{"none match, list", "GET", "/a.css", []string{"If-None-Match", `"x", W/` + etag("/a.css")}, 304, "", nil},
 			{"none match, star", "GET", "/a.css", []string{"If-None-Match", "*"}, 304, "", nil},
+			{"none match, star in a second line", "GET", "/a.css", []string{"If-None-Match", `"x"`, "If-None-Match", "*"}, 304, "", nil},
+			{"match, in a second line", "GET", "/a.css", []string{"If-Match", `"x"`, "If-Match", etag("/a.css")}, 200, "a.css", nil},
 			{"none match, other", "GET", "/a.css", []string{"If-None-Match", `"x"`, "If-Modified-Since", future}, 200, "a.css", nil},
 			{"not modified", "GET", "/a.css", []string{"If-Modified-Since", modified("/a.css")}, 304, "", nil},
 			{"modified", "GET", "/a.css", []string{"If-Modified-Since", past}, 200, "a.css", nil},
 			{"nonsense date", "GET", "/a.css", []string{"If-Modified-Since", "yesterday"}, 200, "a.css", nil},
 			{"match", "GET", "/a.css", []string{"If-Match", etag("/a.css")}, 200, "a.css", nil},
 			{"match, weak does not", "GET", "/a.css", []string{"If-Match", "W/" + etag("/a.css")}, 412, "*", nil},
-			{"match, other", "GET", "/a.css", []string{"If-Match", `"x"`}, 412, "*", nil},
+			{"match, other", "GET", "/a.css", []string{"If-Match", `"x"`}, 412, "*", []string{"ETag", "", "Last-Modified", ""}},
 			{"unmodified since", "GET", "/a.css", []string{"If-Unmodified-Since", past}, 412, "*", nil},
 			{"unmodified since, is", "GET", "/a.css", []string{"If-Unmodified-Since", future}, 200, "a.css", nil},
 
@@ -204,7 +207,9 @@ func TestAnswers(t *testing.T) {
 			{"range, last", "GET", "/big.bin", []string{"Range", "bytes=-5"}, 206, string(big[99995:]), nil},
 			{"range, last of more", "GET", "/a.css", []string{"Range", "bytes=-500"}, 206, "a.css", nil},
 			{"range, beyond", "GET", "/a.css", []string{"Range", "bytes=3-999999999999999999999"}, 206, "ss", []string{"Content-Range", "bytes 3-4/5"}},
-			{"range, none", "GET", "/a.css", []string{"Range", "bytes=5-"}, 416, "*", []string{"Content-Range", "bytes */5"}},
+			{"range, none", "GET", "/a.css", []string{"Range", "bytes=5-"}, 416, "*", []string{"Content-Range", "bytes */5", "ETag", "", "Last-Modified", ""}},
+			{"range, empty list", "GET", "/a.css", []string{"Range", "bytes="}, 200, "a.css", nil},
+			{"range, empty elements", "GET", "/a.css", []string{"Range", "bytes=, ,"}, 200, "a.css", nil},
 			{"range, nothing", "GET", "/a.css", []string{"Range", "bytes=-0"}, 416, "*", []string{"Content-Range", "bytes */5"}},
 			{"range, reversed", "GET", "/a.css", []string{"Range", "bytes=3-1"}, 200, "a.css", nil},
 			{"range, nonsense", "GET", "/a.css", []string{"Range", "bytes=a-b"}, 200, "a.css", nil},
