@@ -8,10 +8,11 @@ STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench clean
+.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench clean \
+  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-cost
 
 help:        ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build   ## build escahttp and serve ROOT (default: the welcome site) on ADDR (default :8080)
 	./bin/escahttp --addr=$(ADDR) $(ROOT)
@@ -21,7 +22,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
-	CGO_ENABLED=0 ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server/...
+	CGO_ENABLED=0 ESCA_BACKEND=direct ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server/...
 
 setup:       ## install what the race detector needs, where it is missing
 	@command -v $(GO) >/dev/null || { echo "make test needs Go (go.dev/dl)"; exit 1; }
@@ -65,6 +66,24 @@ overload:    ## 10,000 connections, slow readers and the like, without the race 
 
 bench:       ## measure esca beside its peers (needs wrk, nginx, lighttpd, gcc: see README)
 	$(GO) run ./bench
+
+kmod:        ## build the kernel module for the running kernel
+	@kmodule/install build
+
+kmod-load:   ## load it, make the group esca and install the udev rule (root)
+	@kmodule/install load
+
+kmod-unload: ## unload it (root)
+	@kmodule/install unload
+
+kmod-dkms:   ## have DKMS build it for every kernel (root)
+	@kmodule/install dkms
+
+test-vm:     ## the module, and conn and server on it, in QEMU on Debian's 6.1 and 6.12
+	@kmodule/vm/run 6.1 6.12
+
+test-vm-cost: ## instructions per operation and per request, direct beside kmod
+	@kmodule/vm/run --cost 6.12
 
 clean:
 	rm -rf bin

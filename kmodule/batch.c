@@ -2,6 +2,7 @@
 /* The run of a table. */
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 
@@ -106,6 +107,7 @@ long esca_batch(struct esca_ctx *ctx, u32 first, u32 n)
 
 	if (first > ctx->nr_entries || n > ctx->nr_entries - first)
 		return -EINVAL;
+	first = array_index_nospec(first, ctx->nr_entries + 1);
 	end = first + n;
 	cancel = broken_before(ctx, first);
 	WRITE_ONCE(ctx->ctl->ready, 0);

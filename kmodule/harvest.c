@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 #include <linux/kernel.h>
 #include <linux/net.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/socket.h>
@@ -34,7 +35,7 @@ static s32 take_slot(struct esca_ctx *ctx)
 
 	if (!n || n > ctx->nr_slots)
 		return -1;
-	slot = READ_ONCE(ctx->free[n - 1]);
+	slot = READ_ONCE(ctx->free[array_index_nospec(n - 1, ctx->nr_slots)]);
 	if (slot < 0 || slot >= ctx->nr_slots)
 		return -1;
 	WRITE_ONCE(ctx->ctl->nfree, n - 1);

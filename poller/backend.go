@@ -21,7 +21,7 @@ const ShortWait = 200 * time.Microsecond
 // All backends give the same results; they differ in how often they cross into
 // the kernel. pollertest.Conformance is their common specification.
 type Backend interface {
-	// Tick runs Entries[:n] in order, then waits until a descriptor is ready,
+	// Tick runs Entries[:n] as Run does, then waits until a descriptor is ready,
 	// the epoll is woken or timeout has passed (negative: for ever; zero: only
 	// looks), harvests, and returns how many of Events are valid. It does not
 	// sleep if the entries are not Settled. A timeout of up to ShortWait is
@@ -29,7 +29,8 @@ type Backend interface {
 	// loop's driver calls it.
 	Tick(n int, timeout time.Duration) (int, error)
 
-	// Run runs Entries[:n] in order and does not wait. Never while Tick runs.
+	// Run runs Entries[:n] and does not wait: in order, as far as one
+	// descriptor can tell, and a chain as Link says. Never while Tick runs.
 	Run(n int)
 
 	// Call runs one entry, at once, outside the table. Safe from any
@@ -58,7 +59,7 @@ type Factory interface {
 const EnvBackend = "ESCA_BACKEND"
 
 // factories in the order in which auto tries them: most aggregation first.
-var factories = []Factory{Kmod, Direct}
+var factories = []Factory{Kmod, Uring, Direct}
 
 // Probes probes every backend, in the order in which auto tries them.
 func Probes() []Probe {

@@ -30,7 +30,7 @@ func withFactories(t *testing.T, probes ...Probe) {
 
 var (
 	module = Probe{"module", Unavailable, "no /dev/module"}
-	ring   = Probe{"ring", Inconclusive, "out of memory"}
+	fake   = Probe{"fake", Inconclusive, "out of memory"}
 	plain  = Probe{Name: "plain"}
 	second = Probe{Name: "second"}
 )
@@ -41,7 +41,7 @@ func TestChoose(t *testing.T) {
 		want            string // the backend
 		says            []string
 	}{
-		{"auto", "auto", "", "plain", []string{"plain", "module: unavailable: no /dev/module", "ring: inconclusive: out of memory"}},
+		{"auto", "auto", "", "plain", []string{"plain", "module: unavailable: no /dev/module", "fake: inconclusive: out of memory"}},
 		{"nothing", "", "", "plain", []string{"plain", "no /dev/module"}},
 		{"by name", "second", "", "second", []string{"second", "option"}},
 		{"by name against the environment", "second", "plain", "second", []string{"second", "option"}},
@@ -50,12 +50,12 @@ func TestChoose(t *testing.T) {
 		{"the environment says auto", "", "auto", "plain", []string{"plain", "no /dev/module"}},
 		{"unavailable", "module", "", "", []string{"module", "no /dev/module", "option"}},
 		{"unavailable by the environment", "auto", "module", "", []string{"module", "no /dev/module", EnvBackend}},
-		{"inconclusive", "ring", "", "", []string{"ring", "inconclusive", "out of memory"}},
-		{"unknown", "epoll", "", "", []string{`"epoll"`, "option", "auto", "module", "ring", "plain", "second"}},
+		{"inconclusive", "fake", "", "", []string{"fake", "inconclusive", "out of memory"}},
+		{"unknown", "epoll", "", "", []string{`"epoll"`, "option", "auto", "module", "fake", "plain", "second"}},
 		{"unknown by the environment", "", "epoll", "", []string{`"epoll"`, EnvBackend, "auto", "plain"}},
 	} {
 		t.Run(c.test, func(t *testing.T) {
-			withFactories(t, module, ring, plain, second)
+			withFactories(t, module, fake, plain, second)
 			t.Setenv(EnvBackend, c.env)
 			f, why, err := Choose(c.name)
 			if (err == nil) != (c.want != "") {
@@ -88,7 +88,7 @@ func TestChooseSaysWhyAsAnError(t *testing.T) {
 }
 
 func TestChooseNone(t *testing.T) {
-	withFactories(t, module, ring)
+	withFactories(t, module, fake)
 	t.Setenv(EnvBackend, "")
 	_, _, err := Choose("auto")
 	if err == nil || !strings.Contains(err.Error(), "no /dev/module") || !strings.Contains(err.Error(), "out of memory") {
@@ -97,8 +97,8 @@ func TestChooseNone(t *testing.T) {
 }
 
 func TestProbes(t *testing.T) {
-	withFactories(t, module, ring, plain)
-	if got := Probes(); !slices.Equal(got, []Probe{module, ring, plain}) {
+	withFactories(t, module, fake, plain)
+	if got := Probes(); !slices.Equal(got, []Probe{module, fake, plain}) {
 		t.Errorf("%v", got)
 	}
 }

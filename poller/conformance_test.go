@@ -17,7 +17,7 @@ import (
 func required() []string { return strings.Split(os.Getenv("ESCA_REQUIRE"), ",") }
 
 func TestConformance(t *testing.T) {
-	for _, f := range []poller.Factory{poller.Kmod, poller.Direct} {
+	for _, f := range []poller.Factory{poller.Kmod, poller.Uring, poller.Direct} {
 		t.Run(f.Name(), func(t *testing.T) {
 			if err := f.Probe().Err(); err != nil {
 				if slices.Contains(required(), f.Name()) {

@@ -207,13 +207,18 @@ func harvestRecv(sh *Shared, ev *Event, slot int32, exec func(*Entry), c *Counts
 	exec(e)
 	c.Crossings++
 	c.ByCall[CallRecv]++
+	ev.received(slot, e.Ret)
+}
+
+// received takes in the result of a receive into slot.
+func (ev *Event) received(slot int32, ret int64) {
 	switch {
-	case e.Ret > 0:
-		ev.Slot, ev.N = slot, int32(e.Ret)
-	case e.Ret == 0:
+	case ret > 0:
+		ev.Slot, ev.N = slot, int32(ret)
+	case ret == 0:
 		ev.EOF = 1
-	case e.Ret != -int64(unix.EAGAIN) && e.Ret != -int64(unix.EINTR):
-		ev.Err = int32(-e.Ret)
+	case ret != -int64(unix.EAGAIN) && ret != -int64(unix.EINTR):
+		ev.Err = int32(-ret)
 	}
 }
 

@@ -178,3 +178,6 @@ func (s *Shared) InterestOf(fd int32, gen uint32) Interest {
 	}
 	return Interest(v & 3)
 }
+
+// addrOf is where b begins.
+func addrOf(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

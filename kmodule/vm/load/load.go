@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type load struct {
 
 // counted is what the parties have counted so far.
 type counted struct {
+	cpu             time.Duration // the server has run
 	stats           server.Stats
 	batches         uint64
 	ioctls, crosses uint64
@@ -80,6 +82,7 @@ func (l *load) run() error {
 			}
 		}
 		c.batches, c.ioctls, c.crosses = moduleBatches(), ioctls.read(), all.read()
+		c.cpu = ran(cmd.Process.Pid)
 		return c, err
 	}
 	if err := l.load(client, url, want, 5); err != nil { // warm
@@ -163,11 +166,24 @@ func moduleBatches() (n uint64) {
 	return n
 }
 
+// ran is how long the threads of a process have run.
+func ran(pid int) (sum time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, f := range files {
+		var ns int64
+		b, _ := os.ReadFile(f)
+		fmt.Sscan(string(b), &ns)
+		sum += time.Duration(ns)
+	}
+	return sum
+}
+
 // judge prints what was counted between, and says what does not agree.
 func (l *load) judge(before, after counted) error {
 	requests := float64(l.conns * l.requests)
 	batches, ioctls := after.batches-before.batches, after.ioctls-before.ioctls
 	crossings, ticks := after.stats.Crossings-before.stats.Crossings, after.stats.Ticks-before.stats.Ticks
+	fmt.Printf("%s: server CPU %d ns a request\n", os.Getenv(poller.EnvBackend), int((after.cpu-before.cpu).Nanoseconds())/int(requests))
 	fmt.Printf("requests %.0f: batches %d (module), ioctl %d (kernel), all calls %d (%.3f a request)\n",
 		requests, batches, ioctls, after.crosses-before.crosses, float64(after.crosses-before.crosses)/requests)
 	if batches == 0 && after.stats.Backend != "kmod" {

@@ -1,0 +1,264 @@
+//go:build linux
+
+package poller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Uring has an io_uring execute the table and the harvest, a crossing each, and
+// waits by epoll: three crossings a tick at the most, however many connections.
+//
+// It is a plain executor. Everything it is given is told not to wait, so that it
+// completes as it is submitted and nothing is in flight between two ticks; so no
+// buffer is left in the kernel's hands, and any thread may tick. What a ring
+// would put off or hand to a thread of its own (sendfile, shutdown, epoll_ctl)
+// and tables too small to gain anything are direct calls.
+var Uring Factory = uringFactory{}
+
+type uringFactory struct{}
+
+func (uringFactory) Name() string { return "uring" }
+
+func (uringFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
+	r, err := openRing(max(len(sh.Entries), len(sh.Events)))
+	if err != nil {
+		return nil, fmt.Errorf("backend uring: %w", whyNoRing(err))
+	}
+	return &uring{direct: direct{ep: ep, sh: sh, ready: make([]unix.EpollEvent, len(sh.Events))}, ring: r, pays: ringPays}, nil
+}
+
+// ringPays is from how many operations on a ring costs less than direct calls:
+// measured, over TCP on loopback.
+const ringPays = 4
+
+type uring struct {
+	direct
+	ring  *ring
+	pays  int
+	slots []int32 // of the harvest under way, by event
+
+	stretch uint32   // of entries that one run of the ring takes
+	chained []uint32 // by descriptor: in which stretch it last was in a chain
+}
+
+var _ Backend = (*uring)(nil)
+
+func (u *uring) Close() error { return u.ring.close() }
+
+func (u *uring) Run(n int) {
+	entries := u.sh.Entries[:n]
+	for i := 0; i < n; {
+		// A stretch that the ring takes, then one that it does not.
+		j := i
+		for u.stretch++; j < n; {
+			k := ringChain(entries, j)
+			if k == j || u.overtakes(entries[j:k]) {
+				break
+			}
+			j = k
+		}
+		if j-i >= u.pays {
+			u.runOnRing(entries, i, j)
+			i = j
+		} else if j == i { // also if it is a chain that does not come into a new stretch
+			j = chainEnd(entries, i)
+		}
+		if j > i {
+			u.add(Chain(entries[i:j], Exec))
+			i = j
+		}
+	}
+}
+
+// overtakes reports whether chain, if it came into the stretch, could run before
+// the rest of an earlier one on the same descriptor: what is linked is begun
+// after everything that is not.
+func (u *uring) overtakes(chain []Entry) bool {
+	for i := range chain {
+		if fd := int(chain[i].Args[0]); fd >= 0 && fd < len(u.chained) && u.chained[fd] == u.stretch {
+			return true
+		}
+	}
+	if len(chain) == 1 {
+		return false
+	}
+	for i := range chain {
+		fd := int(chain[i].Args[0])
+		if fd < 0 || fd > 1<<24 {
+			return true // no descriptor, but the call is to say so
+		}
+		for fd >= len(u.chained) {
+			u.chained = append(u.chained, make([]uint32, fd+64-len(u.chained))...)
+		}
+		u.chained[fd] = u.stretch
+	}
+	return false
+}
+
+// chainEnd returns where the chain that begins at i ends.
+func chainEnd(entries []Entry, i int) int {
+	for i < len(entries)-1 && entries[i].Flags&Link != 0 {
+		i++
+	}
+	return i + 1
+}
+
+// ringChain returns the end of the chain at i if a ring can execute it, or else i.
+func ringChain(entries []Entry, i int) int {
+	end := chainEnd(entries, i)
+	for k := i; k < end; k++ {
+		if !ringable(&entries[k], k < end-1) {
+			return i
+		}
+	}
+	if entries[end-1].Flags&Link != 0 { // to the table's end
+		return i
+	}
+	return end
+}
+
+// ringable reports whether e is executed by a ring as by a call, and at once.
+func ringable(e *Entry, linked bool) bool {
+	switch e.NR {
+	case unix.SYS_SENDTO:
+		return e.Args[3]&unix.MSG_DONTWAIT != 0 && e.Args[4] == 0 && e.Args[2] < 1<<31
+	case unix.SYS_SENDMSG:
+		return e.Args[2]&unix.MSG_DONTWAIT != 0
+	case unix.SYS_RECVFROM:
+		return !linked && e.Args[3]&unix.MSG_DONTWAIT != 0 && e.Args[4] == 0 && e.Args[2] < 1<<31
+	case unix.SYS_CLOSE:
+		return true
+	}
+	return false
+}
+
+func (u *uring) runOnRing(entries []Entry, from, to int) {
+	r := u.ring
+	for i := from; i < to; i++ {
+		e := &entries[i]
+		s := r.next(i)
+		s.fd = int32(e.Args[0])
+		switch e.NR {
+		case unix.SYS_SENDTO:
+			s.opcode, s.addr, s.len, s.opFlags = opSend, e.Args[1], uint32(e.Args[2]), uint32(e.Args[3])
+		case unix.SYS_SENDMSG:
+			s.opcode, s.addr, s.len, s.opFlags = opSendMsg, e.Args[1], 1, uint32(e.Args[2])
+		case unix.SYS_RECVFROM:
+			s.opcode, s.addr, s.len, s.opFlags = opRecv, e.Args[1], uint32(e.Args[2]), uint32(e.Args[3])
+		case unix.SYS_CLOSE:
+			s.opcode = opClose
+			r.blocker = true
+		}
+		if e.Flags&Link != 0 {
+			s.flags = sqeLink
+			if e.NR != unix.SYS_CLOSE {
+				s.opFlags |= unix.MSG_WAITALL // with it a short send breaks the chain
+			}
+		}
+		e.Ret = -int64(unix.ECANCELED)
+	}
+	enters := r.enters
+	err := r.run(func(i int, res int32) { entries[i].Ret = int64(res) })
+	u.counts.Crossings += r.enters - enters
+	for i := from; i < to; i++ {
+		e := &entries[i]
+		if err != nil {
+			e.Ret = -int64(errnoOf(err))
+		}
+		if e.Ret != -int64(unix.ECANCELED) {
+			u.counts.ByCall[callOf(e.NR)]++
+		}
+	}
+}
+
+// errnoOf is the number in err.
+func errnoOf(err error) unix.Errno {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return unix.EIO
+}
+
+func (u *uring) Tick(n int, timeout time.Duration) (int, error) {
+	u.Run(n)
+	u.counts.Ticks++
+	if timeout != 0 && !Settled(u.sh.Entries[:n]) {
+		timeout = 0
+	}
+	m, err := u.wait(timeout)
+	if err != nil {
+		return 0, err
+	}
+	out, recvs := 0, 0
+	u.slots = u.slots[:0]
+	for i := range m {
+		r := &u.ready[i]
+		if r.Fd == u.ep.wake {
+			continue
+		}
+		ev := &u.sh.Events[out]
+		*ev = Event{FD: r.Fd, Gen: uint32(r.Pad), Mask: r.Events, Slot: -1}
+		slot := int32(-1)
+		if r.Events&^unix.EPOLLOUT != 0 {
+			switch u.sh.InterestOf(ev.FD, ev.Gen) {
+			case HarvestRecv:
+				if slot = u.sh.TakeSlot(); slot >= 0 {
+					recvs++
+				}
+			case HarvestAccept:
+				u.add(Harvest(u.sh, ev, Exec))
+			}
+		}
+		u.slots = append(u.slots, slot)
+		out++
+	}
+	if recvs > 0 {
+		u.receive(out, recvs)
+	}
+	return out, nil
+}
+
+// receive harvests the events that a slot was taken for.
+func (u *uring) receive(events, recvs int) {
+	sh, r := u.sh, u.ring
+	if recvs < u.pays {
+		for i, slot := range u.slots[:events] {
+			if slot >= 0 {
+				var c Counts
+				harvestRecv(sh, &sh.Events[i], slot, Exec, &c)
+				u.add(c)
+			}
+		}
+	} else {
+		for i, slot := range u.slots[:events] {
+			if slot >= 0 {
+				s := r.next(i)
+				s.opcode, s.fd, s.opFlags = opRecv, sh.Events[i].FD, unix.MSG_DONTWAIT
+				s.addr, s.len = uint64(uintptr(unsafe.Pointer(&sh.Slot(slot)[0]))), uint32(sh.SlotSize)
+			}
+		}
+		enters := r.enters
+		err := r.run(func(i int, res int32) { sh.Events[i].received(u.slots[i], int64(res)) })
+		if err != nil {
+			for i, slot := range u.slots[:events] {
+				if slot >= 0 {
+					sh.Events[i].Err = int32(errnoOf(err))
+				}
+			}
+		}
+		u.counts.Crossings += r.enters - enters
+		u.counts.ByCall[CallRecv] += uint64(recvs)
+	}
+	for i := events - 1; i >= 0; i-- { // the hottest on top again
+		if slot := u.slots[i]; slot >= 0 && sh.Events[i].Slot < 0 {
+			sh.FreeSlot(slot)
+		}
+	}
+}
