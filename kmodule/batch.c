@@ -10,87 +10,84 @@
 #include "context.h"
 #include "stats.h"
 
-/* What is run of an entry: user space may write the entry itself meanwhile. */
-struct entry {
-	u32 nr, flags;
-	u64 args[6];
-};
-
-static void read_entry(struct entry *e, const struct esca_entry *from)
+/* Copies the arguments, once: user space may write to the entry meanwhile. */
+static void read_args(struct pt_regs *regs, const struct esca_entry *e)
 {
-	int i;
-
-	e->nr = READ_ONCE(from->nr);
-	e->flags = READ_ONCE(from->flags);
-	for (i = 0; i < 6; i++)
-		e->args[i] = READ_ONCE(from->args[i]);
+	esca_set_args(regs, READ_ONCE(e->args[0]), READ_ONCE(e->args[1]), READ_ONCE(e->args[2]),
+		      READ_ONCE(e->args[3]), READ_ONCE(e->args[4]), READ_ONCE(e->args[5]));
 }
 
-/* Whether an entry with this result breaks its chain, and keeps a wait awake. */
-static bool failed(const struct entry *e, s64 ret)
+/* How many bytes a call with these arguments is to move; 0: none. */
+static u64 wants(const struct esca_call_desc *call, const struct pt_regs *regs)
 {
-	int call = esca_call_of(e->nr);
+	switch (call->wants) {
+	case 2:
+		return regs->dx;
+	case 3:
+		return regs->r10;
+	case 4:
+		return regs->r8;
+	case 5:
+		return regs->r9;
+	}
+	return 0;
+}
 
-	return ret < 0 || (call >= 0 && (u64)ret < esca_call_wants(call, e->args));
+/*
+ * Whether an entry with this result breaks its chain, and has the wait only
+ * look. @regs hold its arguments; handlers do not write to them.
+ */
+static bool failed(const struct esca_call_desc *call, const struct pt_regs *regs, s64 ret)
+{
+	return ret < 0 || (call && (u64)ret < wants(call, regs));
 }
 
 /* Whether the entry in front of @first has broken the chain that goes on there. */
-static bool broken_before(const struct esca_ctx *ctx, u32 first)
+static bool broken_before(const struct esca_ctx *ctx, u32 first, struct pt_regs *regs)
 {
-	struct entry e;
+	const struct esca_entry *e;
 
 	if (!first)
 		return false;
-	read_entry(&e, &ctx->entries[first - 1]);
-	return (e.flags & ESCA_LINK) && failed(&e, READ_ONCE(ctx->entries[first - 1].ret));
+	e = &ctx->entries[first - 1];
+	if (!(READ_ONCE(e->flags) & ESCA_LINK))
+		return false;
+	read_args(regs, e);
+	return failed(esca_call_find(READ_ONCE(e->nr)), regs, READ_ONCE(e->ret));
 }
 
-static long run(const struct entry *e, struct pt_regs *regs)
+static long run(const struct esca_call_desc *call, struct pt_regs *regs)
 {
-	int call;
-	long ret;
+	long ret = esca_call_run(call, regs);
 
-	if (e->nr == ESCA_NOP)
-		return 0;
-	call = esca_call_of(e->nr);
-	if (call < 0) {
-		esca_count(errors);
-		return -EPERM;
-	}
-	esca_set_args(regs, e->args[0], e->args[1], e->args[2], e->args[3],
-		      e->args[4], e->args[5]);
-	ret = esca_call_run(call, regs);
-	esca_count(calls[call]);
+	esca_count(calls[call - esca_calls]);
 	if (ret < 0 && ret != -EAGAIN)
 		esca_count(errors);
 	return ret;
 }
 
 /*
- * The wait, and the harvest of what it reports. It only looks if there is
- * something in the batch for user space to see to. -ERESTARTSYS: it has not
- * been begun.
+ * The wait, with the arguments in @regs, and the harvest of what it reports. It
+ * only looks if there is something in the batch for user space to see to.
+ * -ERESTARTSYS: it has not been begun.
  */
-static long wait(struct esca_ctx *ctx, const struct entry *e, struct pt_regs *regs, bool look)
+static long wait(struct esca_ctx *ctx, struct pt_regs *regs, bool look)
 {
-	void __user *ready = u64_to_user_ptr(e->args[1]);
-	u32 most = min_t(u64, e->args[2], ctx->nr_events);
+	void __user *ready = (void __user *)regs->si;
 	enum esca_call call = ESCA_EPOLL_PWAIT2;
 	long n;
 
-	if (esca_call_of(e->nr) != call)
-		return -EINVAL;
+	regs->dx = min_t(u64, regs->dx, ctx->nr_events);
+	regs->r8 = 0;
+	regs->r9 = 0;
 	if (look) {
 		call = ESCA_EPOLL_WAIT;
-		esca_set_args(regs, e->args[0], e->args[1], most, 0, 0, 0);
-	} else {
+		regs->r10 = 0;
+	} else if (!esca_run_put_off()) {
 		/* A file that was closed must end before, not after, the sleep. */
-		if (!esca_run_put_off())
-			return -ERESTARTSYS;
-		esca_set_args(regs, e->args[0], e->args[1], most, e->args[3], 0, 0);
+		return -ERESTARTSYS;
 	}
-	n = esca_call_run(call, regs);
-	esca_count(calls[call]);
+	n = run(&esca_calls[call], regs);
 	if (n <= 0)
 		return n;
 	n = esca_harvest(ctx, regs, ready, n);
@@ -101,44 +98,59 @@ static long wait(struct esca_ctx *ctx, const struct entry *e, struct pt_regs *re
 /* With ctx->lock. Returns how many entries were run. */
 long esca_batch(struct esca_ctx *ctx, u32 first, u32 n)
 {
-	struct pt_regs regs = {};
 	bool cancel, look = false;
+	struct pt_regs regs = {};
 	u32 i, end;
 
 	if (first > ctx->nr_entries || n > ctx->nr_entries - first)
 		return -EINVAL;
 	first = array_index_nospec(first, ctx->nr_entries + 1);
 	end = first + n;
-	cancel = broken_before(ctx, first);
+	cancel = broken_before(ctx, first, &regs);
 	WRITE_ONCE(ctx->ctl->ready, 0);
 	WRITE_ONCE(ctx->ctl->recvs, 0);
 	WRITE_ONCE(ctx->ctl->accepts, 0);
 	esca_count(batches);
 
 	for (i = first; i < end; i++) {
-		struct entry e;
+		struct esca_entry *e = &ctx->entries[i];
+		const struct esca_call_desc *call;
+		u32 nr, flags;
 		long ret;
 
 		if (i > first) {
-			cond_resched();
+			if (need_resched() || i % 32 == 0)
+				cond_resched();
 			if (signal_pending(current))
 				break;
 		}
-		read_entry(&e, &ctx->entries[i]);
-		if (e.flags & ESCA_WAIT) {
-			ret = i == end - 1 ? wait(ctx, &e, &regs, look) : -EINVAL;
+		nr = READ_ONCE(e->nr);
+		flags = READ_ONCE(e->flags);
+		read_args(&regs, e);
+		call = esca_call_find(nr);
+		if (unlikely(flags & ESCA_WAIT)) {
+			ret = -EINVAL;
+			if (i == end - 1 && call == &esca_calls[ESCA_EPOLL_PWAIT2])
+				ret = wait(ctx, &regs, look);
 			if (ret == -ERESTARTSYS)
 				break;
 			if (ret > 0)
 				WRITE_ONCE(ctx->ctl->ready, ret);
-		} else if (cancel) {
+		} else if (unlikely(cancel)) {
 			ret = -ECANCELED;
+		} else if (likely(call)) {
+			ret = run(call, &regs);
 		} else {
-			ret = run(&e, &regs);
+			ret = nr == ESCA_NOP ? 0 : -EPERM;
 		}
-		WRITE_ONCE(ctx->entries[i].ret, ret);
-		look |= (e.flags & ESCA_ATTEND) || failed(&e, ret);
-		cancel = (e.flags & ESCA_LINK) && (cancel || failed(&e, ret));
+		WRITE_ONCE(e->ret, ret);
+		if (failed(call, &regs, ret)) {
+			look = true;
+			cancel = flags & ESCA_LINK;
+		} else {
+			look |= flags & ESCA_ATTEND;
+			cancel = false;
+		}
 	}
 	esca_add(entries, i - first);
 	return i - first;

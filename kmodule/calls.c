@@ -17,42 +17,35 @@
 
 #include "calls.h"
 
-typedef long (*esca_handler)(const struct pt_regs *regs);
+#define CALL(name, nr, wants) { NULL, name, nr, wants }
 
-static const struct {
-	const char *name;
-	u16 nr;
-	s8 wants;	/* the argument that counts the bytes to move, or -1 */
-} calls[ESCA_CALLS] = {
-	[ESCA_READ]		= { "read",		__NR_read,		2 },
-	[ESCA_WRITE]		= { "write",		__NR_write,		2 },
-	[ESCA_READV]		= { "readv",		__NR_readv,		5 },
-	[ESCA_WRITEV]		= { "writev",		__NR_writev,		5 },
-	[ESCA_PREAD64]		= { "pread64",		__NR_pread64,		2 },
-	[ESCA_PWRITE64]		= { "pwrite64",		__NR_pwrite64,		2 },
-	[ESCA_SENDTO]		= { "sendto",		__NR_sendto,		2 },
-	[ESCA_SENDMSG]		= { "sendmsg",		__NR_sendmsg,		5 },
-	[ESCA_RECVFROM]		= { "recvfrom",		__NR_recvfrom,		2 },
-	[ESCA_RECVMSG]		= { "recvmsg",		__NR_recvmsg,		5 },
-	[ESCA_SENDFILE]		= { "sendfile64",	__NR_sendfile,		3 },
-	[ESCA_SPLICE]		= { "splice",		__NR_splice,		4 },
-	[ESCA_SHUTDOWN]		= { "shutdown",		__NR_shutdown,		-1 },
-	[ESCA_CLOSE]		= { "close",		__NR_close,		-1 },
-	[ESCA_ACCEPT4]		= { "accept4",		__NR_accept4,		-1 },
-	[ESCA_EPOLL_CTL]	= { "epoll_ctl",	__NR_epoll_ctl,		-1 },
-	[ESCA_EPOLL_WAIT]	= { "epoll_wait",	__NR_epoll_wait,	-1 },
-	[ESCA_EPOLL_PWAIT2]	= { "epoll_pwait2",	__NR_epoll_pwait2,	-1 },
-	[ESCA_SETSOCKOPT]	= { "setsockopt",	__NR_setsockopt,	-1 },
-	[ESCA_GETSOCKOPT]	= { "getsockopt",	__NR_getsockopt,	-1 },
-	[ESCA_OPENAT]		= { "openat",		__NR_openat,		-1 },
-	[ESCA_FSTAT]		= { "newfstat",		__NR_fstat,		-1 },
-	[ESCA_GETPPID]		= { "getppid",		__NR_getppid,		-1 },
+struct esca_call_desc esca_calls[ESCA_CALLS] __ro_after_init = {
+	[ESCA_READ]		= CALL("read", __NR_read, 2),
+	[ESCA_WRITE]		= CALL("write", __NR_write, 2),
+	[ESCA_READV]		= CALL("readv", __NR_readv, 5),
+	[ESCA_WRITEV]		= CALL("writev", __NR_writev, 5),
+	[ESCA_PREAD64]		= CALL("pread64", __NR_pread64, 2),
+	[ESCA_PWRITE64]		= CALL("pwrite64", __NR_pwrite64, 2),
+	[ESCA_SENDTO]		= CALL("sendto", __NR_sendto, 2),
+	[ESCA_SENDMSG]		= CALL("sendmsg", __NR_sendmsg, 5),
+	[ESCA_RECVFROM]		= CALL("recvfrom", __NR_recvfrom, 2),
+	[ESCA_RECVMSG]		= CALL("recvmsg", __NR_recvmsg, 5),
+	[ESCA_SENDFILE]		= CALL("sendfile64", __NR_sendfile, 3),
+	[ESCA_SPLICE]		= CALL("splice", __NR_splice, 4),
+	[ESCA_SHUTDOWN]		= CALL("shutdown", __NR_shutdown, -1),
+	[ESCA_CLOSE]		= CALL("close", __NR_close, -1),
+	[ESCA_ACCEPT4]		= CALL("accept4", __NR_accept4, -1),
+	[ESCA_EPOLL_CTL]	= CALL("epoll_ctl", __NR_epoll_ctl, -1),
+	[ESCA_EPOLL_WAIT]	= CALL("epoll_wait", __NR_epoll_wait, -1),
+	[ESCA_EPOLL_PWAIT2]	= CALL("epoll_pwait2", __NR_epoll_pwait2, -1),
+	[ESCA_SETSOCKOPT]	= CALL("setsockopt", __NR_setsockopt, -1),
+	[ESCA_GETSOCKOPT]	= CALL("getsockopt", __NR_getsockopt, -1),
+	[ESCA_OPENAT]		= CALL("openat", __NR_openat, -1),
+	[ESCA_FSTAT]		= CALL("newfstat", __NR_fstat, -1),
+	[ESCA_GETPPID]		= CALL("getppid", __NR_getppid, -1),
 };
 
-#define NR_LIMIT 512
-
-static u8 call_of[NR_LIMIT] __ro_after_init;		/* plus one; 0: not allowed */
-static esca_handler handlers[ESCA_CALLS] __ro_after_init;	/* NULL: not offered */
+u8 esca_call_of[ESCA_NR_LIMIT] __ro_after_init;
 static void (*run_task_work)(void) __ro_after_init;
 
 /*
@@ -106,16 +99,16 @@ int __init esca_calls_init(void)
 	int i;
 
 	for (i = 0; i < ESCA_CALLS; i++) {
-		snprintf(symbols[i], sizeof(symbols[i]), "__x64_sys_%s", calls[i].name);
+		snprintf(symbols[i], sizeof(symbols[i]), "__x64_sys_%s", esca_calls[i].name);
 		names[i] = symbols[i];
-		call_of[calls[i].nr] = i + 1;
+		esca_call_of[esca_calls[i].nr] = i + 1;
 	}
 	names[ESCA_CALLS] = "task_work_run";
 	find(names, addrs, ESCA_CALLS + 1);
 	for (i = 0; i < ESCA_CALLS; i++) {
-		handlers[i] = (esca_handler)addrs[i];
-		if (!handlers[i])
-			pr_warn("esca: this kernel does not offer %s\n", calls[i].name);
+		esca_calls[i].run = (esca_handler)addrs[i];
+		if (!addrs[i])
+			pr_warn("esca: this kernel does not offer %s\n", esca_calls[i].name);
 	}
 	run_task_work = (void (*)(void))addrs[ESCA_CALLS];
 	return esca_calls_features() ? 0 : -EOPNOTSUPP;
@@ -127,45 +120,9 @@ u64 esca_calls_features(void)
 	int i;
 
 	for (i = 0; i < ESCA_CALLS; i++)
-		if (handlers[i])
+		if (esca_calls[i].run)
 			features |= 1ULL << i;
 	return features;
-}
-
-const char *esca_call_name(enum esca_call call)
-{
-	return calls[call].name;
-}
-
-int esca_call_of(u32 nr)
-{
-	if (nr >= NR_LIMIT)
-		return -1;
-	return (int)call_of[array_index_nospec(nr, NR_LIMIT)] - 1;
-}
-
-long esca_call_run(enum esca_call call, struct pt_regs *regs)
-{
-	long ret;
-
-	if (!handlers[call])
-		return -ENOSYS;
-	regs->orig_ax = calls[call].nr;
-	regs->ax = -ENOSYS;
-	ret = handlers[call](regs);
-	switch (ret) {
-	case -ERESTARTSYS:
-	case -ERESTARTNOINTR:
-	case -ERESTARTNOHAND:
-	case -ERESTART_RESTARTBLOCK:
-		return -EINTR;
-	}
-	return ret;
-}
-
-u64 esca_call_wants(enum esca_call call, const u64 args[6])
-{
-	return calls[call].wants < 0 ? 0 : args[calls[call].wants];
 }
 
 bool esca_run_put_off(void)

@@ -2,26 +2,60 @@
 #ifndef ESCA_CALLS_H
 #define ESCA_CALLS_H
 
+#include <linux/errno.h>
+#include <linux/nospec.h>
 #include <linux/ptrace.h>
 #include <linux/types.h>
 
 #include "esca.h"
 
+typedef long (*esca_handler)(const struct pt_regs *regs);
+
+/* A call that a table may hold. */
+struct esca_call_desc {
+	esca_handler run;	/* NULL: this kernel does not offer it */
+	const char *name;
+	u16 nr;
+	s8 wants;		/* the argument that counts the bytes to move, or -1 */
+};
+
+extern struct esca_call_desc esca_calls[ESCA_CALLS];
+
+/* By number: the call, plus one; 0: not allowed. */
+#define ESCA_NR_LIMIT 512
+extern u8 esca_call_of[ESCA_NR_LIMIT];
+
 int esca_calls_init(void);
 u64 esca_calls_features(void);
-const char *esca_call_name(enum esca_call call);
 
-/* Which call @nr is, or -1 if a table may not hold it. */
-int esca_call_of(u32 nr);
+/* The call with this number, or NULL if a table may not hold it. */
+static inline const struct esca_call_desc *esca_call_find(u32 nr)
+{
+	u8 i;
+
+	if (nr >= ESCA_NR_LIMIT)
+		return NULL;
+	i = esca_call_of[array_index_nospec(nr, ESCA_NR_LIMIT)];
+	return i ? &esca_calls[i - 1] : NULL;
+}
 
 /*
- * Runs @call with the arguments in @regs, as the kernel's own entry would: the
+ * Runs a call with the arguments in @regs, as the kernel's own entry would: the
  * result, or a negated errno; never one that asks for a restart.
  */
-long esca_call_run(enum esca_call call, struct pt_regs *regs);
+static inline long esca_call_run(const struct esca_call_desc *call, struct pt_regs *regs)
+{
+	long ret;
 
-/* How many bytes the call was asked to move, by its arguments; 0: none. */
-u64 esca_call_wants(enum esca_call call, const u64 args[6]);
+	if (unlikely(!call->run))
+		return -ENOSYS;
+	regs->orig_ax = call->nr;
+	ret = call->run(regs);
+	if (unlikely(ret == -ERESTARTSYS || ret == -ERESTARTNOINTR ||
+		     ret == -ERESTARTNOHAND || ret == -ERESTART_RESTARTBLOCK))
+		return -EINTR;
+	return ret;
+}
 
 /*
  * Does what the kernel has put off until this task returns to user space, such

@@ -13,7 +13,8 @@
  *
  * Any thread of the process that registered the context may run batches on it,
  * one at a time; another one meanwhile fails with EBUSY. A process that has
- * inherited the descriptor cannot (EPERM), and does not inherit the mapping.
+ * inherited the descriptor cannot (EPERM), and does not inherit the mapping
+ * (unless its parent has asked for that with MADV_DOFORK).
  *
  * Whatever user space writes into the shared pages while a batch runs, each
  * entry is read once, before it is looked at: what was checked is what runs.
@@ -49,7 +50,11 @@ struct esca_entry {
  * -ECANCELED instead of running. A chain ends with the first entry without it.
  */
 #define ESCA_LINK	0x1
-/* ESCA_ATTEND: somebody waits for the result; the batch's wait only looks. */
+/*
+ * ESCA_ATTEND: somebody waits for the result; the batch's wait only looks. Of a
+ * batch that a signal has cut in two, the second half knows nothing of the
+ * first: the caller makes its wait look if an entry of the first asks for it.
+ */
 #define ESCA_ATTEND	0x2
 /*
  * ESCA_WAIT, on the last entry, whose @nr is that of epoll_pwait2: what it
@@ -88,7 +93,9 @@ struct esca_accepted {
  */
 #define ESCA_HARVEST_NOTHING	0
 #define ESCA_HARVEST_RECV	1	/* receive once, into a slot */
-#define ESCA_HARVEST_ACCEPT	2	/* accept all there are, or a slot full */
+#define ESCA_HARVEST_ACCEPT	2	/* accept all there are, or a slot full; of a
+					 * listener that does not block
+					 */
 
 /* What a context may have at most. */
 #define ESCA_MAX_ENTRIES	4096

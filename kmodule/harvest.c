@@ -54,7 +54,7 @@ static void receive(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_even
 	long ret;
 
 	esca_set_args(regs, ev->fd, (unsigned long)buf, ctx->slot_size, MSG_DONTWAIT, 0, 0);
-	ret = esca_call_run(ESCA_RECVFROM, regs);
+	ret = esca_call_run(&esca_calls[ESCA_RECVFROM], regs);
 	esca_count(calls[ESCA_RECVFROM]);
 	WRITE_ONCE(ctx->ctl->recvs, READ_ONCE(ctx->ctl->recvs) + 1);
 	if (ret > 0) {
@@ -82,7 +82,7 @@ static void accept(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_event
 		}
 		esca_set_args(regs, ev->fd, (unsigned long)rec[ev->n].addr,
 			      (unsigned long)&rec[ev->n].len, SOCK_NONBLOCK | SOCK_CLOEXEC, 0, 0);
-		ret = esca_call_run(ESCA_ACCEPT4, regs);
+		ret = esca_call_run(&esca_calls[ESCA_ACCEPT4], regs);
 		esca_count(calls[ESCA_ACCEPT4]);
 		WRITE_ONCE(ctx->ctl->accepts, READ_ONCE(ctx->ctl->accepts) + 1);
 		if (ret == -EAGAIN || (ret == -EINTR && signal_pending(current)))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* /dev/esca: contexts, their shared pages, and who may run a batch. */
 #include <linux/compat.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -112,7 +113,7 @@ static int set_up(struct esca_ctx *ctx, const struct esca_register *reg)
 	ctx->interest_len = reg->interest_len;
 	ctx->interest = u64_to_user_ptr(reg->interest);
 	ctx->slots = u64_to_user_ptr(reg->slot_base);
-	/* Pairs with esca_mmap, which takes no lock. */
+	/* Pairs with check_owner, which has no lock. */
 	smp_store_release(&ctx->mem, mem);
 	return 0;
 }
@@ -141,49 +142,53 @@ static long esca_register(struct esca_ctx *ctx, struct esca_register __user *arg
 	return set_up(ctx, &reg);
 }
 
-static long run_batch(struct esca_ctx *ctx, unsigned long arg)
+/* Whether the calling process may run batches on @ctx: 0, or why not. */
+static long check_owner(struct esca_ctx *ctx)
 {
-	if (!ctx->mem)
+	/* Of set_up; mm and the rest are set before. */
+	if (!smp_load_acquire(&ctx->mem))
 		return -ENXIO;
-	if (ctx->mm != current->mm)
-		return -EPERM;
-	return esca_batch(ctx, arg >> 32, (u32)arg);
+	return ctx->mm == current->mm ? 0 : -EPERM;
 }
 
 static long esca_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct esca_ctx *ctx = file->private_data;
-	long ret;
+	long ret = 0;
 
 	if (in_compat_syscall())
 		return -ENOTTY;	/* entries hold 64-bit calls */
 	if (filtered())
 		return -EPERM;
+	if (cmd == ESCA_IOC_BATCH)
+		ret = check_owner(ctx);
+	else if (cmd != ESCA_IOC_REGISTER)
+		ret = -ENOTTY;
+	if (ret)
+		return ret;
 	if (!mutex_trylock(&ctx->lock))
 		return -EBUSY;
-	switch (cmd) {
-	case ESCA_IOC_BATCH:
-		ret = run_batch(ctx, arg);
-		break;
-	case ESCA_IOC_REGISTER:
+	/*
+	 * The caller of an ioctl need not hold a count of the file, and an entry
+	 * may close the last descriptor.
+	 */
+	get_file(file);
+	if (cmd == ESCA_IOC_BATCH)
+		ret = esca_batch(ctx, arg >> 32, (u32)arg);
+	else
 		ret = esca_register(ctx, (void __user *)arg);
-		break;
-	default:
-		ret = -ENOTTY;
-	}
 	mutex_unlock(&ctx->lock);
+	fput(file);
 	return ret;
 }
 
 static int esca_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct esca_ctx *ctx = file->private_data;
-	void *mem = smp_load_acquire(&ctx->mem); /* of set_up */
+	long err = check_owner(ctx);
 
-	if (!mem)
-		return -ENXIO;
-	if (ctx->mm != current->mm)
-		return -EPERM;
+	if (err)
+		return err;
 	if (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC))
 		return -EINVAL;
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -192,7 +197,7 @@ static int esca_mmap(struct file *file, struct vm_area_struct *vma)
 #else
 	vm_flags_mod(vma, VM_DONTCOPY, VM_MAYEXEC);
 #endif
-	return remap_vmalloc_range(vma, mem, vma->vm_pgoff);
+	return remap_vmalloc_range(vma, ctx->mem, vma->vm_pgoff);
 }
 
 static const struct file_operations esca_fops = {

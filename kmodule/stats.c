@@ -27,7 +27,7 @@ static int stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "batches %llu\nentries %llu\nevents %llu\nerrors %llu\n",
 		   sum.batches, sum.entries, sum.events, sum.errors);
 	for (i = 0; i < ESCA_CALLS; i++)
-		seq_printf(m, "%s %llu\n", esca_call_name(i), sum.calls[i]);
+		seq_printf(m, "%s %llu\n", esca_calls[i].name, sum.calls[i]);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);
