@@ -30,6 +30,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 func (c *Conn) write(p []byte) (int, error) {
+	l := c.l
 	for {
 		if err := c.writable(); err != nil {
 			return 0, err
@@ -37,12 +38,18 @@ func (c *Conn) write(p []byte) (int, error) {
 		if len(p) == 0 {
 			return 0, nil
 		}
-		if !c.wlocked && (len(c.out) < c.l.group.opt.highWater || len(p) >= bigWrite) {
+		if !c.wlocked && (len(p) >= bigWrite || c.queued() < l.group.opt.highWater) {
 			break
+		}
+		switch {
+		case c.entry >= 0 && !c.wlocked && !l.inKernel:
+			l.flush()
+			continue
+		case c.entry >= 0:
+			c.dirty() // the driver may sleep, with the result still to be looked at
 		}
 		c.wait(&c.writers)
 	}
-	l := c.l
 	switch {
 	case len(p) >= bigWrite:
 		return c.writeBig(p)
@@ -56,6 +63,14 @@ func (c *Conn) write(p []byte) (int, error) {
 		l.queueSend(c, p)
 	}
 	return len(p), nil
+}
+
+// queued is how many bytes wait to be sent, in the table and behind it.
+func (c *Conn) queued() int {
+	if c.entry >= 0 && !c.entryOwn {
+		return len(c.out) + int(c.l.table.entries[c.entry].Args[2])
+	}
+	return len(c.out)
 }
 
 // writable reports why nothing can be written.
@@ -97,8 +112,8 @@ func (c *Conn) send(p []byte) (int, unix.Errno) {
 	c.call(&f.Entry)
 	ret := f.Ret
 	c.l.putFrame(f)
-	if c.wlocked = was; !was {
-		c.writers.wakeAll(c.l)
+	if !was {
+		c.writeUnlock()
 	}
 	return c.transferred(ret)
 }
@@ -149,6 +164,9 @@ func (c *Conn) writeBig(p []byte) (n int, err error) {
 func (c *Conn) writeUnlock() {
 	c.wlocked = false
 	c.writers.wakeAll(c.l)
+	if c.wantShut && !c.shut || c.closed || c.outArmed {
+		c.dirty() // it has waited for this: the end of the stream, a registration
+	}
 }
 
 // sendBehindQueued sends what c has in the table and, behind it, as much of p as
