@@ -23,6 +23,7 @@ build:       ## build bin/escahttp
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
 	CGO_ENABLED=0 ESCA_BACKEND=direct ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server/...
+	GO=$(GO) kmodule/vm/run 6.1 6.12
 
 setup:       ## install what the race detector needs, where it is missing
 	@command -v $(GO) >/dev/null || { echo "make test needs Go (go.dev/dl)"; exit 1; }
@@ -78,6 +79,9 @@ kmod-unload: ## unload it (root)
 
 kmod-dkms:   ## have DKMS build it for every kernel (root)
 	@kmodule/install dkms
+
+kmod-lint:   ## the module's source: W=1, sparse, checkpatch
+	@kmodule/vm/lint 6.1 6.12
 
 test-vm:     ## the module, and conn and server on it, in QEMU on Debian's 6.1 and 6.12
 	@kmodule/vm/run 6.1 6.12
