@@ -44,7 +44,7 @@ func (l *Loop) accepted(ev *poller.Event) {
 	n := ev.N
 	if ev.Slot >= 0 {
 		for _, r := range l.sh.AcceptedIn(ev.Slot, n) {
-			l.welcome(r.FD, sockaddrOf(&r))
+			l.place(arrival{r.FD, sockaddrOf(&r), a.ln})
 		}
 		l.sh.FreeSlot(ev.Slot)
 	}
@@ -63,6 +63,7 @@ func (l *Loop) acceptMore(me uint64) bool {
 	if a.again && a.retryAt == 0 && a.fd >= 0 {
 		l.acceptSome(128)
 	}
+	l.takeOver()
 	return l.openFresh(me)
 }
 
@@ -82,7 +83,7 @@ func (l *Loop) acceptSome(most int) {
 		switch errno := unix.Errno(max(-f.Ret, 0)); errno {
 		case 0:
 			r.FD = int32(f.Ret)
-			l.welcome(r.FD, sockaddrOf(r))
+			l.place(arrival{r.FD, sockaddrOf(r), a.ln})
 		case unix.EAGAIN:
 			return
 		case unix.EINTR, unix.ECONNABORTED:
@@ -107,12 +108,12 @@ func (l *Loop) pauseAccepting(errno unix.Errno) {
 	}
 }
 
-// welcome makes an accepted descriptor a connection.
-func (l *Loop) welcome(fd int32, peer sockaddr) {
-	c := l.register(fd, peer, l.accepts.ln, l.accepts.ln.handler == nil)
+// welcome makes an accepted descriptor a connection of l.
+func (l *Loop) welcome(a arrival) {
+	c := l.register(a.fd, a.peer, a.ln, a.ln.handler == nil)
 	l.stats.accepted++
 	if c.free {
-		l.accepts.ln.deliver(c)
+		a.ln.deliver(c)
 		return
 	}
 	c.opening = true
@@ -127,12 +128,12 @@ func (l *Loop) openFresh(me uint64) bool {
 		a.fresh = a.fresh[1:]
 		on := l.outside(nil, func() {
 			l.group.handler.Open(c)
-			unlockThread(l.workers.lockWord) // the driver must stay free to change threads
+			l.unlockThread() // the driver must stay free to change threads
 		})
 		c.opening = false
 		switch {
 		case c.closed:
-		case c.unread() && !c.free:
+		case (c.unread() || c.poked) && !c.free:
 			if !c.isDue {
 				c.isDue = true
 				l.due = append(l.due, c)

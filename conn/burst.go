@@ -24,7 +24,7 @@ type Ended uint8
 // What can end a wait for input.
 const (
 	NotEnded      Ended = iota
-	EndedTimeout        // the read deadline has passed
+	EndedTimeout        // the read deadline has passed, or the write deadline with something of Enqueue still queued
 	EndedShutdown       // Listener.CloseIdle
 )
 
@@ -147,15 +147,14 @@ func (c *Conn) serve() {
 		return
 	}
 	l := c.l
-	inline := l.policy.inline(c)
-	w := l.workers.take(l, inline)
+	w := l.workers.take(l, l.policy.kind(c))
 	w.c, c.worker = c, w
 	if c.unread() {
 		c.ended = NotEnded // something has come after all
 	}
-	c.boundary, c.burstOver = nil, false
+	c.boundary, c.burstOver, c.poked = nil, false, false
 	l.stats.bursts++
-	if inline {
+	if w.kind != spawnedWorker {
 		l.run(w)
 		return
 	}
@@ -193,6 +192,7 @@ func (l *Loop) endBurst(w *worker) {
 		c.rdl = 0 // it has been reported, and nobody has set another
 	}
 	c.worker, c.boundary, c.burstOver, c.ended = nil, nil, false, NotEnded
+	c.giveBack()
 	l.workers.put(l, w)
 	switch {
 	case c.closed:
@@ -201,8 +201,10 @@ func (l *Loop) endBurst(w *worker) {
 		if c.unread() {
 			c.hold()
 		}
-	case c.unread():
-		c.hold()
+	case c.unread() || c.poked:
+		if c.unread() {
+			c.hold()
+		}
 		if !c.isDue {
 			c.isDue = true
 			l.due = append(l.due, c)
@@ -211,6 +213,29 @@ func (l *Loop) endBurst(w *worker) {
 	default:
 		c.unhold()
 		c.arm()
+	}
+}
+
+// Poke is for Handlers: it has c served though nothing has come, once, after the
+// burst under way if there is one. It reports false if c is closed, and will not
+// be served any more. Any goroutine may call it.
+func (c *Conn) Poke() bool {
+	l := c.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.poke()
+	return true
+}
+
+func (c *Conn) poke() {
+	c.poked = true
+	if c.servable() && !c.isDue {
+		c.isDue = true
+		c.l.due = append(c.l.due, c)
+		c.l.wake()
 	}
 }
 

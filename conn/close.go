@@ -217,6 +217,7 @@ func (c *Conn) gone() {
 		l.conns[c.fd] = nil
 	}
 	l.open--
+	l.load.Add(-1)
 	l.timers.remove(&c.timer)
 	c.fd, c.out, c.in = -1, nil, nil
 	c.freeSlot()

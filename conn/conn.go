@@ -28,6 +28,7 @@ type Conn struct {
 	// under way, the harvest must not touch the socket (held).
 	in        []byte
 	slot      int32 // that in lies in, or -1
+	lent      int32 // slot that Input has given out, or -1
 	more      bool  // the socket may hold more
 	hup       bool  // the peer has ended its stream, or the connection has failed
 	eof       bool
@@ -54,6 +55,9 @@ type Conn struct {
 	free        bool // not served by a Handler: used by whoever has it
 	opening     bool // Handler.Open is under way
 	duped       bool // File has given out another descriptor
+	poked       bool // to be served though nothing has come
+	bulky       bool // what comes does not fit into a slot: see Input
+	enqueues    bool // nobody waits in Write: the Handler is told what happens to output
 	lingerSec   int8 // of SetLinger; 0: the listener's limit
 	burstOver   bool
 	ended       Ended
@@ -88,13 +92,14 @@ var _ interface {
 // for the Handler.
 func (l *Loop) register(fd int32, peer sockaddr, ln *Listener, free bool) *Conn {
 	l.gens = (l.gens + 1) & poller.GenMask
-	c := &Conn{l: l, fd: fd, gen: l.gens, slot: -1, entry: -1, peer: peer, ln: ln, free: free, since: clockNow()}
+	c := &Conn{l: l, fd: fd, gen: l.gens, slot: -1, lent: -1, entry: -1, peer: peer, ln: ln, free: free, since: clockNow()}
 	c.timer.c = c
 	for int(fd) >= len(l.conns) {
 		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
 	}
 	l.conns[fd] = c
 	l.open++
+	l.load.Add(1)
 	l.sh.SetInterest(fd, c.gen, poller.HarvestRecv)
 	l.queuePoll(c, unix.EPOLL_CTL_ADD, poller.MaskIn)
 	return c
@@ -194,7 +199,7 @@ func (c *Conn) hold() {
 
 // unhold lets the harvest receive again: all that has come was read.
 func (c *Conn) unhold() {
-	if c.held && c.fd >= 0 && !c.receiving {
+	if c.held && c.fd >= 0 && !c.receiving && !c.bulky {
 		c.held = false
 		c.l.sh.SetInterest(c.fd, c.gen, poller.HarvestRecv)
 	}
@@ -202,15 +207,18 @@ func (c *Conn) unhold() {
 
 // freeSlot gives back the slot that in lies in.
 func (c *Conn) freeSlot() {
-	if c.slot < 0 {
-		return
-	}
-	if l := c.l; l.inKernel {
-		l.freed = append(l.freed, c.slot)
-	} else {
-		l.sh.FreeSlot(c.slot)
-	}
+	c.l.freeSlot(c.slot)
 	c.slot = -1
+}
+
+func (l *Loop) freeSlot(slot int32) {
+	switch {
+	case slot < 0:
+	case l.inKernel:
+		l.freed = append(l.freed, slot)
+	default:
+		l.sh.FreeSlot(slot)
+	}
 }
 
 // copyOut moves unread input out of its slot, so that a handler that takes long

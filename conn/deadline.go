@@ -119,6 +119,10 @@ func (c *Conn) due(now int64) {
 	}
 	if passed(c.wdl) {
 		c.writers.wakeAll(c.l)
+		if c.enqueues && c.queued() > 0 {
+			c.end(EndedTimeout)
+			return
+		}
 	}
 	if passed(c.rdl) {
 		if !c.readers.empty() {

@@ -16,7 +16,7 @@ func (ln *Listener) Dump() (s string) {
 			}
 			w := ""
 			if c.worker != nil {
-				w = fmt.Sprintf("inline %v finished %v suspended %v early %v detached %v", c.worker.inline, c.worker.finished, c.worker.suspended, c.worker.wokenEarly, c.worker.detached)
+				w = fmt.Sprintf("inline %v finished %v suspended %v early %v detached %v", c.worker.kind, c.worker.finished, c.worker.suspended, c.worker.wokenEarly, c.worker.detached)
 			}
 			s += fmt.Sprintf("  fd %d: in %d slot %d more %v hup %v eof %v held %v receiving %v interest %d; entry %d own %v needOut %v asked %v armed %v wlocked %v out %d; closed %v queued %v draining %v dirty %v due %v free %v opening %v busy %d slow %d boundary %v over %v readers %v writers %v rerr %v werr %v; worker: %s\n",
 				c.fd, len(c.in), c.slot, c.more, c.hup, c.eof, c.held, c.receiving, l.sh.InterestOf(c.fd, c.gen), c.entry, c.entryOwn, c.needOut, c.outAsked, c.outArmed, c.wlocked, len(c.out),

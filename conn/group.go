@@ -21,7 +21,7 @@ type group struct {
 	running atomic.Int32 // loops that are not yet cleaned up
 	closing bool
 	closeMu sync.Mutex
-	turn    atomic.Uint32 // whose turn it is to adopt
+	turn    atomic.Uint32 // of nextLoop
 }
 
 func newGroup(opt options) (*group, error) {
@@ -46,6 +46,18 @@ func newGroup(opt options) (*group, error) {
 	}
 	g.watcher = newWatcher(g.loops)
 	return g, nil
+}
+
+// nextLoop takes loops in turn.
+func (g *group) nextLoop() *Loop { return g.loops[int(g.turn.Add(1)-1)%len(g.loops)] }
+
+// loopFor is the loop with that index; below zero, that which a connection from
+// peer would be placed on.
+func (g *group) loopFor(index int, peer *sockaddr) *Loop {
+	if index < 0 {
+		return g.nextLoop().choose(peer)
+	}
+	return g.loops[index]
 }
 
 // start has the loops turn.
@@ -80,7 +92,7 @@ func (g *group) close() {
 // whether that is so.
 func (l *Loop) cleanUp() bool {
 	l.workers.endAll()
-	if l.open > 0 || l.workers.all > 0 {
+	if l.open > 0 || l.workers.all > 0 || len(l.posted) > 0 || !l.closeHandover() {
 		return false
 	}
 	l.release()

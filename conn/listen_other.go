@@ -10,7 +10,7 @@ import (
 // Listen is net.Listen here: this system has no loops.
 func Listen(network, addr string, opts ...Option) (net.Listener, error) {
 	o := buildOptions(opts)
-	lc := net.ListenConfig{KeepAlive: -1}
+	lc := net.ListenConfig{KeepAlive: -1, Control: o.control}
 	if o.keepAlive > 0 {
 		lc.KeepAlive = o.keepAlive
 	}

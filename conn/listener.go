@@ -207,14 +207,20 @@ func (ln *Listener) deliver(c *Conn) {
 // Serve has h serve what is accepted, and blocks until the listener is closed.
 // It returns net.ErrClosed then.
 func (ln *Listener) Serve(h Handler) error {
-	if h == nil {
-		return errors.New("esca: Serve needs a Handler")
-	}
-	if err := ln.listen(h); err != nil {
+	if err := ln.Start(h); err != nil {
 		return err
 	}
 	<-ln.closed
 	return net.ErrClosed
+}
+
+// Start is Serve without the wait: once it has returned, h is served, and Enroll
+// may be called.
+func (ln *Listener) Start(h Handler) error {
+	if h == nil {
+		return errors.New("esca: Serve needs a Handler")
+	}
+	return ln.listen(h)
 }
 
 // Close stops listening. For a Handler, connections that wait in the kernel's
@@ -290,39 +296,6 @@ func (ln *Listener) Drained() bool {
 	return true
 }
 
-// Adopt makes a connection of package net, a *net.TCPConn or *net.UnixConn, one
-// of a loop's. nc is closed; its descriptor lives on in the result, which is not
-// served by the Handler.
-func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
-	filer, ok := nc.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, fmt.Errorf("esca: a %T cannot be adopted: give a *net.TCPConn or a *net.UnixConn", nc)
-	}
-	f, err := filer.File()
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	f.Close()
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
-	}
-	nc.Close()
-	unix.SetNonblock(fd, true)
-	sa, _ := unix.Getpeername(fd)
-	peer, _ := sockaddrFrom(sa)
-	g := ln.group
-	l := g.loops[int(g.turn.Add(1))%len(g.loops)]
-	made := make(chan *Conn, 1)
-	if !l.post(func() {
-		made <- l.register(int32(fd), peer, ln, true)
-	}) {
-		unix.Close(fd)
-		return nil, net.ErrClosed
-	}
-	return <-made, nil
-}
-
 // SetKeepAlive sets on the listening sockets, for connections to inherit, that TCP
 // probes idle peers; a period of zero leaves it to the system's defaults.
 func (ln *Listener) SetKeepAlive(period time.Duration) error {
@@ -337,6 +310,21 @@ func (ln *Listener) SetKeepAlive(period time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// File returns a duplicate of a listening socket, which the caller closes. On
+// TCP each loop has a socket of its own: this is the first loop's.
+func (ln *Listener) File() (*os.File, error) {
+	ln.queueMu.Lock()
+	defer ln.queueMu.Unlock()
+	if len(ln.fds) == 0 {
+		return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
+	}
+	fd, err := unix.FcntlInt(uintptr(ln.fds[0]), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.addr, Err: os.NewSyscallError("dup", err)}
+	}
+	return os.NewFile(uintptr(fd), "esca listener"), nil
 }
 
 // Loops returns how many loops there are.

@@ -5,6 +5,7 @@ package conn
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/escahttp/esca/poller"
@@ -59,6 +60,9 @@ type Loop struct {
 	policy  policy
 	accepts accepts
 	stats   loopStats
+
+	handover handover
+	load     atomic.Int32 // open, for other loops to compare
 }
 
 func newLoop(g *group) (*Loop, error) {
@@ -86,6 +90,10 @@ func newLoop(g *group) (*Loop, error) {
 // drive turns the loop until it is closed or another driver has it. It starts
 // wherever the tick stands.
 func (l *Loop) drive(me uint64) {
+	if l.group.opt.pinned {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
 	l.mu.Lock()
 	for l.gen == me && l.tick(me) {
 	}
@@ -213,7 +221,7 @@ func (l *Loop) timeout() time.Duration {
 }
 
 func (l *Loop) hasWork() bool {
-	return len(l.posted) > 0 || len(l.due) > 0 || len(l.runq) > 0 || len(l.dirty) > 0 || l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again
+	return len(l.posted) > 0 || len(l.due) > 0 || len(l.runq) > 0 || len(l.dirty) > 0 || l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again || l.handover.waiting.Load()
 }
 
 // wake ends the wait under way, if there is one. Called with the lock.
@@ -260,13 +268,13 @@ func (l *Loop) runPosted(me uint64) bool {
 }
 
 // serveDue starts bursts for connections that had input left when their last
-// burst ended.
+// burst ended. Those that have some again have to let the others go first.
 func (l *Loop) serveDue(me uint64) bool {
-	for len(l.due) > 0 {
+	for range len(l.due) {
 		c := l.due[0]
 		l.due = l.due[1:]
 		c.isDue = false
-		if c.unread() || c.ended != NotEnded { // and not served since
+		if c.unread() || c.poked || c.ended != NotEnded { // and not served since
 			c.serve()
 		}
 		if !l.resumeWoken(me) {
@@ -274,7 +282,9 @@ func (l *Loop) serveDue(me uint64) bool {
 		}
 		l.flushIfLate()
 	}
-	l.due = nil
+	if len(l.due) == 0 {
+		l.due = nil
+	}
 	return true
 }
 

@@ -26,8 +26,8 @@ func (s *loopStats) observe(l *Loop, events int) {
 	s.events += uint64(events)
 	s.table = *l.be.Counts()
 	ws := &l.workers
-	idle := len(ws.inline) + len(ws.spawned)
-	if idle == 0 {
+	trimmable := func() bool { return len(ws.idle[inlineWorker])+len(ws.idle[spawnedWorker]) > 0 }
+	if !trimmable() {
 		return
 	}
 	if l.trimAt == 0 {
@@ -36,7 +36,7 @@ func (s *loopStats) observe(l *Loop, events int) {
 		if now := clockNow(); l.trimAt <= now {
 			ws.trim()
 			l.trimAt = 0
-			if len(ws.inline)+len(ws.spawned) > 0 {
+			if trimmable() {
 				l.trimAt = now + int64(trimPeriod)
 			}
 		}
@@ -53,7 +53,7 @@ func (l *Loop) addStats(s *Stats) {
 	s.Steals += ls.steals
 	s.BytesIn += ls.bytesIn
 	s.BytesOut += ls.bytesOut
-	idle := len(l.workers.inline) + len(l.workers.spawned)
+	idle := l.workers.countIdle()
 	s.Open += l.open
 	s.Idle += l.open - (l.workers.all - idle)
 	s.Workers += l.workers.all

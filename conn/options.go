@@ -3,6 +3,7 @@ package conn
 import (
 	"log"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +15,7 @@ const (
 	DispatchAdaptive  Dispatch = iota // inline until handlers prove slow, goroutines while they are
 	DispatchInline                    // always on the loop, as coroutines
 	DispatchGoroutine                 // always on goroutines of their own
+	DispatchDirect                    // adaptive, without coroutines: for a Handler that never waits for its connection
 )
 
 // Logger takes one line at a time. *log.Logger is one, and so is fasthttp's.
@@ -34,6 +36,11 @@ type options struct {
 	keepAlive time.Duration
 	backlog   int
 	logger    Logger
+	balance   Balance
+	shared    bool
+	pinned    bool
+	steals    bool
+	control   func(network, address string, c syscall.RawConn) error
 	linux     linuxOptions
 }
 
@@ -45,10 +52,12 @@ func buildOptions(opts []Option) options {
 		delay:     100 * time.Microsecond,
 		backlog:   4096,
 		logger:    log.Default(),
+		steals:    true,
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
+	o.steals = o.steals && !o.pinned
 	return o
 }
 
@@ -68,6 +77,29 @@ func WithBackend(name string) Option { return func(o *options) { o.backend = nam
 
 // WithDispatch sets where handlers run.
 func WithDispatch(d Dispatch) Option { return func(o *options) { o.dispatch = d } }
+
+// WithSteals says whether a loop is taken from a handler that keeps it for more
+// than about a millisecond, and given to another driver. Default true. Without,
+// what a loop runs never runs at once, and a handler that blocks stops its loop.
+func WithSteals(on bool) Option { return func(o *options) { o.steals = on } }
+
+// WithThreads locks each loop to an operating system thread of its own, which it
+// is never taken from (WithSteals(false)). It goes with DispatchDirect and
+// DispatchGoroutine; coroutines cannot have it.
+func WithThreads() Option { return func(o *options) { o.pinned, o.steals = true, false } }
+
+// WithBalance sets which loop an accepted connection goes to. It is for Handlers.
+func WithBalance(b Balance) Option { return func(o *options) { o.balance = b } }
+
+// WithSharedPort lets other processes of the same user listen on the port as well
+// (SO_REUSEPORT); without it a port in use is an error.
+func WithSharedPort() Option { return func(o *options) { o.shared = true } }
+
+// WithControl has f called with each listening socket before it is bound, as
+// net.ListenConfig's Control: options set there are inherited by connections.
+func WithControl(f func(network, address string, c syscall.RawConn) error) Option {
+	return func(o *options) { o.control = f }
+}
 
 // WithHighWater sets how many bytes a connection queues before Write blocks.
 // Default 64 KiB. A single Write may go over it by less than 16 KiB.

@@ -20,14 +20,15 @@ const (
 	connRecovery = 8 // quick bursts after which a connection counts as quick again
 )
 
-func (p *policy) inline(c *Conn) bool {
-	switch p.mode {
-	case DispatchInline:
-		return true
-	case DispatchGoroutine:
-		return false
+// kind says which worker a burst of c gets.
+func (p *policy) kind(c *Conn) workerKind {
+	switch {
+	case p.mode == DispatchGoroutine, p.mode != DispatchInline && (p.credit > 0 || c.slow > 0):
+		return spawnedWorker
+	case p.mode == DispatchDirect:
+		return directWorker
 	}
-	return p.credit <= 0 && c.slow == 0
+	return inlineWorker
 }
 
 // blocked is told of an inline burst that the watcher had to take the loop from.

@@ -44,8 +44,10 @@ func openSockets(network, addr string, o *options) (fds []int32, la net.Addr, er
 	// The first socket without SO_REUSEPORT would refuse a port in use by
 	// another program; with it, two servers could share a port unnoticed. So
 	// one is bound alone first, to see.
-	if err := portFree(network, addr); err != nil {
-		return nil, nil, err
+	if !o.shared {
+		if err := portFree(network, addr, o); err != nil {
+			return nil, nil, err
+		}
 	}
 	for range o.loops {
 		fd, bound, err := openTCP(network, addr, o)
@@ -61,8 +63,9 @@ func openSockets(network, addr string, o *options) (fds []int32, la net.Addr, er
 }
 
 // portFree reports why addr cannot be had for ourselves.
-func portFree(network, addr string) error {
-	ln, err := net.Listen(network, addr)
+func portFree(network, addr string, o *options) error {
+	lc := net.ListenConfig{Control: o.control}
+	ln, err := lc.Listen(context.Background(), network, addr)
 	if err != nil {
 		return err
 	}
@@ -74,7 +77,7 @@ func portFree(network, addr string) error {
 func openTCP(network, addr string, o *options) (int32, net.Addr, error) {
 	lc := net.ListenConfig{
 		KeepAlive: -1,
-		Control: func(_, _ string, rc syscall.RawConn) (err error) {
+		Control: func(network, addr string, rc syscall.RawConn) (err error) {
 			cerr := rc.Control(func(fd uintptr) {
 				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 				if err == nil {
@@ -86,6 +89,9 @@ func openTCP(network, addr string, o *options) (int32, net.Addr, error) {
 			})
 			if cerr != nil {
 				return cerr
+			}
+			if err == nil && o.control != nil {
+				err = o.control(network, addr, rc)
 			}
 			return err
 		},
@@ -100,7 +106,8 @@ func openTCP(network, addr string, o *options) (int32, net.Addr, error) {
 }
 
 func openUnix(addr string, o *options) (int32, net.Addr, error) {
-	ln, err := net.Listen("unix", addr)
+	lc := net.ListenConfig{Control: o.control}
+	ln, err := lc.Listen(context.Background(), "unix", addr)
 	if err != nil {
 		return -1, nil, err
 	}

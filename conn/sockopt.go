@@ -143,17 +143,38 @@ func (c *Conn) SetWriteBuffer(bytes int) error {
 // queued in c is not yet sent, and what has been harvested is not in it: do not
 // read and write through both.
 func (c *Conn) File() (f *os.File, err error) {
-	err = c.control("file", func(fd int) error {
-		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err == nil {
+	fd, err := c.Dup()
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "esca connection"), nil
+}
+
+// Dup is File, without the *os.File around the descriptor.
+func (c *Conn) Dup() (dup int, err error) {
+	err = c.control("file", func(fd int) (err error) {
+		if dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			c.l.mu.Lock()
 			c.duped = true
 			c.l.mu.Unlock()
-			f = os.NewFile(uintptr(dup), "esca connection")
 		}
 		return err
 	})
-	return f, err
+	if err != nil {
+		return -1, err
+	}
+	return dup, nil
+}
+
+// Control runs f on the descriptor, which stays open meanwhile.
+func (c *Conn) Control(f func(fd int) error) error { return c.control("set", f) }
+
+// FD returns the descriptor, -1 once it is closed. It stays the loop's: whoever
+// uses it, other than for setting options, uses it at his own risk.
+func (c *Conn) FD() int {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return int(c.fd)
 }
 
 // SyscallConn gives access to the descriptor. Control runs f at once; Read and

@@ -54,7 +54,7 @@ func (l *Loop) wakeWorker(w *worker) {
 func (c *Conn) wait(q *waitq) {
 	l := c.l
 	w := c.worker
-	if w != nil && w.inline && !w.detached && w.isCaller() && !threadLocked(l.workers.lockWord) {
+	if w != nil && w.kind == inlineWorker && !w.detached && w.isCaller() && !threadLocked(l.workers.lockWord) {
 		q.push(&w.waiter)
 		c.arm()
 		l.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *Conn) wait(q *waitq) {
 	q.push(p)
 	c.arm()
 	l.mu.Unlock()
-	if w != nil && !w.inline && w.isCaller() {
+	if w != nil && w.kind == spawnedWorker && w.isCaller() {
 		began := clockNow()
 		<-p.wake
 		w.waited += clockNow() - began

@@ -62,7 +62,7 @@ func (w *watcher) look() (awake bool) {
 		switch {
 		case !l.inUser:
 			w.seen[i] = 0
-		case w.seen[i] == l.userSeq:
+		case w.seen[i] == l.userSeq && l.group.opt.steals:
 			l.takeFrom()
 			w.seen[i] = 0
 		default:

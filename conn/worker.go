@@ -10,21 +10,30 @@ import (
 	"sync/atomic"
 )
 
-// worker runs Handler.Serve for one burst after the other: inline as a
-// coroutine that the driver resumes, or on a goroutine of its own.
+// workerKind is how a worker runs.
+type workerKind uint8
+
+const (
+	inlineWorker  workerKind = iota // a coroutine that the driver resumes
+	spawnedWorker                   // on a goroutine of its own
+	directWorker                    // called by the driver; it cannot wait
+	workerKinds
+)
+
+// worker runs Handler.Serve for one burst after the other.
 type worker struct {
 	l *Loop
 	c *Conn          // whose burst it is; nil: in the pool
 	g atomic.Uintptr // which goroutine it is
 
-	inline bool
+	kind   workerKind
 	waiter waiter
 
-	// Inline.
+	// Inline, and the first two direct.
 	resume     func() // runs it until it waits or its burst is over
+	finished   bool   // its burst is over
 	stop       func()
 	yield      func(struct{}) bool
-	finished   bool // its burst is over
 	suspended  bool // it waits, and may be resumed
 	wokenEarly bool // it was woken before it was suspended
 	detached   bool // its driver was left behind in it: its waits park
@@ -37,22 +46,20 @@ type worker struct {
 // workers is the pool of a loop: the one that finished last starts next, so
 // that few, hot ones serve many connections.
 type workers struct {
-	inline, spawned []*worker // idle
-	all             int       // idle and busy
-	busy            int       // on goroutines, with a burst
-	leastIdle       int       // fewest idle since the last trim
-	readied         bool      // goroutines were made runnable since the last wait
-	lockWord        uintptr
+	idle      [workerKinds][]*worker
+	all       int  // idle and busy
+	busy      int  // on goroutines, with a burst
+	leastIdle int  // fewest idle since the last trim
+	readied   bool // goroutines were made runnable since the last wait
+	lockWord  uintptr
 }
 
 // take returns an idle worker, or a new one.
-func (ws *workers) take(l *Loop, inline bool) *worker {
-	pool := &ws.spawned
-	if inline {
-		pool = &ws.inline
-	} else {
+func (ws *workers) take(l *Loop, kind workerKind) *worker {
+	if kind == spawnedWorker {
 		ws.busy++
 	}
+	pool := &ws.idle[kind]
 	if n := len(*pool); n > 0 {
 		w := (*pool)[n-1]
 		(*pool)[n-1] = nil
@@ -62,21 +69,24 @@ func (ws *workers) take(l *Loop, inline bool) *worker {
 	}
 	ws.leastIdle = 0
 	ws.all++
-	w := &worker{l: l, inline: inline}
+	w := &worker{l: l, kind: kind}
 	w.waiter.w = w
-	if !inline {
+	switch kind {
+	case spawnedWorker:
 		w.start = make(chan struct{}, 1)
 		go w.loop()
-		return w
+	case directWorker:
+		w.resume = w.call
+	default:
+		next, stop := iter.Pull(w.body)
+		w.resume, w.stop = func() { next() }, stop
 	}
-	next, stop := iter.Pull(w.body)
-	w.resume, w.stop = func() { next() }, stop
 	return w
 }
 
 // put takes back a worker whose burst is over.
 func (ws *workers) put(l *Loop, w *worker) {
-	if !w.inline {
+	if w.kind == spawnedWorker {
 		ws.busy--
 	}
 	if l.closing {
@@ -85,34 +95,40 @@ func (ws *workers) put(l *Loop, w *worker) {
 		l.wake() // it ends with its last worker
 		return
 	}
-	if w.inline {
-		ws.inline = append(ws.inline, w)
-	} else {
-		ws.spawned = append(ws.spawned, w)
-	}
+	ws.idle[w.kind] = append(ws.idle[w.kind], w)
 }
 
 // end ends an idle worker.
 func (ws *workers) end(w *worker) {
-	if w.inline {
+	switch w.kind {
+	case inlineWorker:
 		w.stop()
-	} else {
+	case spawnedWorker:
 		close(w.start)
 	}
 }
 
-// trim ends half of the workers that were not needed since the last call.
-func (ws *workers) trim() {
-	for n := (min(ws.leastIdle, len(ws.inline)) + 1) / 2; n > 0; n-- {
-		ws.dropFirst(&ws.inline)
+// countIdle returns how many workers have no burst.
+func (ws *workers) countIdle() (n int) {
+	for _, pool := range ws.idle {
+		n += len(pool)
 	}
-	for n := (len(ws.spawned) + 1) / 2; n > 0; n-- {
-		ws.dropFirst(&ws.spawned)
-	}
-	ws.leastIdle = len(ws.inline)
+	return n
 }
 
-func (ws *workers) dropFirst(pool *[]*worker) {
+// trim ends half of the workers that were not needed since the last call.
+func (ws *workers) trim() {
+	for n := (min(ws.leastIdle, len(ws.idle[inlineWorker])) + 1) / 2; n > 0; n-- {
+		ws.dropFirst(inlineWorker)
+	}
+	for n := (len(ws.idle[spawnedWorker]) + 1) / 2; n > 0; n-- {
+		ws.dropFirst(spawnedWorker)
+	}
+	ws.leastIdle = len(ws.idle[inlineWorker])
+}
+
+func (ws *workers) dropFirst(kind workerKind) {
+	pool := &ws.idle[kind]
 	w := (*pool)[0]
 	n := copy(*pool, (*pool)[1:])
 	(*pool)[n] = nil
@@ -123,11 +139,10 @@ func (ws *workers) dropFirst(pool *[]*worker) {
 
 // endAll ends every idle worker; busy ones end as they come back.
 func (ws *workers) endAll() {
-	for len(ws.inline) > 0 {
-		ws.dropFirst(&ws.inline)
-	}
-	for len(ws.spawned) > 0 {
-		ws.dropFirst(&ws.spawned)
+	for kind := range ws.idle {
+		for len(ws.idle[kind]) > 0 {
+			ws.dropFirst(workerKind(kind))
+		}
 	}
 }
 
@@ -135,7 +150,7 @@ func (ws *workers) endAll() {
 // cannot be served any further.
 func (ws *workers) lost(w *worker) {
 	ws.all--
-	if !w.inline {
+	if w.kind == spawnedWorker {
 		ws.busy--
 	}
 	if c := w.c; c != nil {
@@ -164,7 +179,7 @@ func (w *worker) body(yield func(struct{}) bool) {
 	}()
 	for {
 		w.l.group.handler.Serve(w.c)
-		unlockThread(w.l.workers.lockWord)
+		w.l.unlockThread()
 		w.finished = true
 		if !yield(struct{}{}) {
 			return
@@ -172,14 +187,22 @@ func (w *worker) body(yield func(struct{}) bool) {
 	}
 }
 
+// call is a direct worker's burst.
+func (w *worker) call() {
+	w.g.Store(getg())
+	w.l.group.handler.Serve(w.c)
+	w.l.unlockThread()
+	w.finished = true
+}
+
 // isCaller reports whether w is the calling goroutine.
 func (w *worker) isCaller() bool { return w.g.Load() == getg() }
 
 // unlockThread undoes a runtime.LockOSThread that a handler has left behind: a
 // coroutine cannot be switched away from with it, and the goroutine goes on to
-// serve other connections.
-func unlockThread(word uintptr) {
-	for threadLocked(word) {
+// serve other connections. A loop that is to be locked stays it.
+func (l *Loop) unlockThread() {
+	for !l.group.opt.pinned && threadLocked(l.workers.lockWord) {
 		runtime.UnlockOSThread()
 	}
 }
@@ -199,7 +222,7 @@ func (w *worker) loop() {
 		began := clockNow()
 		w.waited = 0
 		l.group.handler.Serve(w.c)
-		unlockThread(l.workers.lockWord)
+		l.unlockThread()
 		returned = true
 		l.mu.Lock()
 		l.policy.took(w.c, clockNow()-began-w.waited)

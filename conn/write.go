@@ -15,6 +15,9 @@ import (
 // the arena costs less than a crossing of its own.
 const bigWrite = 16 << 10
 
+// mostLocked bounds what is sent at once, and so for how long, with the lock kept.
+const mostLocked = 128 << 10
+
 // Write queues p, or sends it. Below 16 KiB p is copied, and leaves with what
 // else the connection writes in the tick; longer data goes from p itself, after
 // what was queued. Write blocks while more than the high-water mark is queued.
@@ -177,12 +180,11 @@ func (c *Conn) sendBehindQueued(p []byte) (int, error) {
 	if l.inKernel || c.entry < 0 || c.entryOwn {
 		return 0, nil
 	}
-	const most = 128 << 10 // bounds how long the lock is kept
 	queued := l.takeBack(c)
 	f := l.takeFrame(p)
 	defer l.putFrame(f)
 	f.iov[0].Base, f.iov[0].Len = &queued[0], uint64(len(queued))
-	f.iov[1].Base, f.iov[1].Len = &p[0], uint64(min(len(p), most))
+	f.iov[1].Base, f.iov[1].Len = &p[0], uint64(min(len(p), mostLocked))
 	f.hdr.Iov, f.hdr.Iovlen = &f.iov[0], 2
 	f.SendMsg(c.fd, &f.hdr)
 	l.be.Call(&f.Entry)
@@ -197,7 +199,7 @@ func (c *Conn) sendBehindQueued(p []byte) (int, error) {
 		c.dirty()
 		return 0, nil
 	}
-	if n < len(queued)+min(len(p), most) {
+	if n < len(queued)+min(len(p), mostLocked) {
 		c.needOut = true
 		c.dirty()
 	}
@@ -249,6 +251,9 @@ func (c *Conn) sent(e *poller.Entry) {
 		c.needOut = true
 	default:
 		c.werr, c.out = unix.Errno(-e.Ret), nil
+		if c.enqueues && !c.closed {
+			c.poke()
+		}
 	}
 	if len(c.out) == 0 {
 		c.out = nil

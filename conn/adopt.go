@@ -1,0 +1,87 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Adopt makes a connection of package net, a *net.TCPConn or *net.UnixConn, one
+// of a loop's. nc is closed; its descriptor lives on in the result, which is not
+// served by the Handler.
+func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
+	fd, peer, err := takeConn(nc)
+	if err != nil {
+		return nil, err
+	}
+	l := ln.group.nextLoop()
+	made := make(chan *Conn, 1)
+	if !l.post(func() { made <- l.register(fd, peer, ln, true) }) {
+		unix.Close(int(fd))
+		return nil, net.ErrClosed
+	}
+	return <-made, nil
+}
+
+// Enroll is Adopt for a connection that the Handler is to serve, on the loop
+// given, as if it had been accepted: Handler.Open finds context attached to it.
+// A loop below zero is the one that an accepted connection would go to.
+func (ln *Listener) Enroll(loop int, nc net.Conn, context any) error {
+	if ln.group.handler == nil {
+		return errors.New("esca: Enroll needs a Listener that a Handler serves")
+	}
+	fd, peer, err := takeConn(nc)
+	if err != nil {
+		return err
+	}
+	l := ln.group.loopFor(loop, &peer)
+	if !l.post(func() {
+		c := l.register(fd, peer, ln, false)
+		c.context, c.opening = context, true
+		l.accepts.fresh = append(l.accepts.fresh, c)
+	}) {
+		unix.Close(int(fd))
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// Execute has the loop given run f, which is user code: it may use any Conn, and
+// if it blocks, the loop is taken from it. It reports false if the loop has
+// ended. Any goroutine may call it.
+func (ln *Listener) Execute(loop int, f func()) bool {
+	l := ln.group.loops[loop]
+	return l.post(func() {
+		l.outside(nil, func() {
+			f()
+			l.unlockThread()
+		})
+	})
+}
+
+// takeConn closes nc, and returns its descriptor, which lives on.
+func takeConn(nc net.Conn) (fd int32, peer sockaddr, err error) {
+	filer, ok := nc.(interface{ File() (*os.File, error) })
+	if !ok {
+		return -1, peer, fmt.Errorf("esca: a %T cannot be adopted: give a *net.TCPConn or a *net.UnixConn", nc)
+	}
+	f, err := filer.File()
+	if err != nil {
+		return -1, peer, err
+	}
+	defer f.Close()
+	dup, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, peer, os.NewSyscallError("dup", err)
+	}
+	nc.Close()
+	unix.SetNonblock(dup, true)
+	sa, _ := unix.Getpeername(dup)
+	peer, _ = sockaddrFrom(sa)
+	return int32(dup), peer, nil
+}

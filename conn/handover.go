@@ -1,0 +1,94 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"hash/crc32"
+	"sync"
+	"sync/atomic"
+)
+
+// handover is where other loops leave connections that they have accepted for
+// this one. It has a lock of its own: a loop that waited for another's lock with
+// its own held could wait for ever.
+type handover struct {
+	mu      sync.Mutex
+	conns   []arrival
+	waiting atomic.Bool // there are some
+	closed  bool        // the loop takes nothing any more
+}
+
+// arrival is an accepted connection on its way to its loop.
+type arrival struct {
+	fd   int32
+	peer sockaddr
+	ln   *Listener
+}
+
+// give leaves a for l and wakes it. False: l has ended, or is about to.
+func (l *Loop) give(a arrival) bool {
+	h := &l.handover
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	if h.conns = append(h.conns, a); !h.waiting.Swap(true) {
+		l.ep.Wake() // open for as long as h is not closed
+	}
+	return true
+}
+
+// takeOver makes connections of what other loops have left.
+func (l *Loop) takeOver() {
+	h := &l.handover
+	if !h.waiting.Load() {
+		return
+	}
+	h.mu.Lock()
+	conns := h.conns
+	h.conns = nil
+	h.waiting.Store(false)
+	h.mu.Unlock()
+	for _, a := range conns {
+		l.welcome(a)
+	}
+}
+
+// closeHandover reports whether nothing is left to take over; nothing will be.
+func (l *Loop) closeHandover() bool {
+	h := &l.handover
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = len(h.conns) == 0
+	return h.closed
+}
+
+// place gives a, which l has accepted, to the loop that it is to go to.
+func (l *Loop) place(a arrival) {
+	if to := l.choose(&a.peer); to == l || !to.give(a) {
+		l.welcome(a)
+	}
+}
+
+func (l *Loop) choose(peer *sockaddr) *Loop {
+	g := l.group
+	if g.handler == nil {
+		return l
+	}
+	switch g.opt.balance {
+	case BalanceRoundRobin:
+		return g.nextLoop()
+	case BalanceLeast:
+		least := l
+		for _, o := range g.loops {
+			if o.load.Load() < least.load.Load() {
+				least = o
+			}
+		}
+		return least
+	case BalanceSource:
+		return g.loops[crc32.ChecksumIEEE(peer.ip[:])%uint32(len(g.loops))]
+	}
+	return l
+}
