@@ -1,8 +1,11 @@
-// Package server runs fasthttp applications on esca's loops: unchanged handlers
-// and an unchanged *fasthttp.Server.
+// Package server runs fasthttp and gnet applications on esca's loops: unchanged
+// handlers, an unchanged *fasthttp.Server, an unchanged gnet.EventHandler.
 //
 //	fasthttp.ListenAndServe(addr, h)     →  server.ListenAndServe(addr, h)
 //	fs.ListenAndServe(addr)              →  server.New(fs).ListenAndServe(addr)
+//	gnet.Run(h, "tcp://:9000")           →  server.Run(h, "tcp://:9000")
+//
+// # fasthttp
 //
 // fasthttp's own code parses requests and writes responses, so what it answers
 // is what it always answers. What changes is underneath: a connection is served
@@ -23,6 +26,49 @@
 //	Serve of other listeners        a listener that is neither from conn.Listen nor a *net.TCPListener
 //	                                or *net.UnixListener is served by fasthttp itself.
 //
+// # gnet
+//
+// Run, Rotate, RunTLS and Stop take the place of gnet's functions; NewGnet has the
+// options that those have no room for. Callbacks come as from gnet: those of one
+// connection one at a time and in order, and, with one loop (gnet's default: neither
+// Multicore nor NumEventLoop), all of them one at a time. With several loops the
+// watcher takes a loop from a callback that keeps it for more than a millisecond; with
+// conn.WithDispatch(conn.DispatchGoroutine) OnTraffic runs on goroutines and may
+// block as it likes. With one loop conn.WithSteals(true) has the watcher as well;
+// callbacks of different connections may then run at once.
+//
+// What moves, or is more:
+//
+//	Write, Writev, ReadFrom         are queued, and leave together when the loop's tick ends, or at
+//	                                once if they are long. So an error of the socket comes with OnClose
+//	                                rather than from Write; OutboundBuffered counts what is queued;
+//	                                Flush sends it now. ReadFrom needs no Flush.
+//	Close, Action Close             what was written before is sent, for up to five seconds if the
+//	                                peer is slow, where gnet tries once. SetLinger is kept.
+//	SetDeadline and its sisters     work; gnet refuses them. One that passes closes the connection,
+//	                                and OnClose gets os.ErrDeadlineExceeded.
+//	EventLoop.Schedule              works; gnet refuses it.
+//	EventLoop.Close                 of a connection that is inside a callback on another goroutine, by
+//	                                DispatchGoroutine or after a steal, closes it after that.
+//	Fd                              is -1, and Write reports net.ErrClosed, once the connection is closed.
+//	LocalAddr                       is the connection's own, not the listening socket's.
+//	AsyncWrite after the end        of the engine has its callback called, with net.ErrClosed.
+//	unix addresses                  a socket that was left behind is replaced, as gnet does; a file that
+//	                                is no socket is an error, where gnet removes it.
+//	options                         ReuseAddr is always on, and so is edge-triggered epoll;
+//	                                EdgeTriggeredIOChunk says how many bytes a connection is served before
+//	                                its neighbours. WriteBufferCap sizes nothing: output is kept by need.
+//	                                With RunTLS LockOSThread is refused, and without a udp address so is
+//	                                MulticastInterfaceIndex.
+//	udp                             is served by gnet itself: a datagram socket has nothing to aggregate.
+//
+// The gnet.Engine that OnBoot gets is a real one of gnet's, which runs beside the
+// loops, with its udp addresses and its ticker. Its Stop and Validate are for all;
+// its Register works, on a loop of gnet's own; its Dup reports gnet's
+// ErrUnsupportedOp, and its CountConnections counts only what it has registered.
+// A Gnet's methods of the same names are for esca's loops. gnet.Stop does not know
+// the addresses: Stop does.
+//
 // On systems other than Linux on amd64 and arm64 everything is served by
-// fasthttp itself.
+// fasthttp and gnet themselves, and RunTLS is an error.
 package server

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/panjf2000/gnet/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/escahttp/esca/conn"
@@ -45,6 +46,26 @@ func ExampleNew() {
 	// Output:
 	// 200 OK
 	// <nil> <nil>
+}
+
+// The whole change to an application that calls gnet.Run.
+func ExampleRun() {
+	log.Fatal(server.Run(new(echoServer), "tcp://:9000", gnet.WithMulticore(true)))
+}
+
+// echoServer is written for gnet alone.
+type echoServer struct{ gnet.BuiltinEventEngine }
+
+func (*echoServer) OnTraffic(c gnet.Conn) gnet.Action {
+	b, _ := c.Next(-1)
+	c.Write(b)
+	return gnet.None
+}
+
+// OnTraffic may block, if it has goroutines.
+func ExampleNewGnet() {
+	g := server.NewGnet(new(echoServer), conn.WithDispatch(conn.DispatchGoroutine))
+	log.Fatal(g.Run("tcp://:9000"))
 }
 
 // Certificates come from files, or from fs.TLSConfig.

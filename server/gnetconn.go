@@ -1,0 +1,247 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/panjf2000/gnet/v2"
+	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
+
+	"github.com/escahttp/esca/conn"
+)
+
+// gnetConn is the gnet.Conn of a tcp or unix connection.
+type gnetConn struct {
+	c    *conn.Conn
+	loop *gnetLoop
+	tls  *gnetTLS // nil: plain
+
+	// turn is held by whoever runs callbacks of the connection: its burst, as a
+	// rule. Everything below is his.
+	turn sync.Mutex
+
+	// in is what OnTraffic has not read. It lies in the loop's memory while
+	// OnTraffic runs, and in memory of its own (owned) from one to the next. What
+	// was read is never written over in there: it is good until the callback
+	// returns.
+	in     []byte
+	owned  bool
+	opened bool
+	closed bool
+	ctx    any
+
+	tasks atomic.Pointer[gnetTask] // from other goroutines, the last first
+}
+
+var _ gnet.Conn = (*gnetConn)(nil)
+
+// feed appends b, which is in the loop's memory, to what is unread.
+func (c *gnetConn) feed(b []byte) {
+	if len(c.in) == 0 {
+		c.in, c.owned = b, false
+		return
+	}
+	c.in = append(c.in, b...) // owned, as it has lasted
+}
+
+// keep gives what is still unread memory of its own.
+func (c *gnetConn) keep() {
+	switch {
+	case len(c.in) == 0:
+		c.in, c.owned = nil, false
+	case !c.owned:
+		const least = 512
+		c.in, c.owned = append(make([]byte, 0, max(2*len(c.in), least)), c.in...), true
+	}
+}
+
+// traffic calls OnTraffic for b, or for nothing, as after a Wake.
+func (c *gnetConn) traffic(b []byte) {
+	if c.closed {
+		return
+	}
+	if len(b) > 0 {
+		c.feed(b)
+	}
+	action := c.loop.e.g.h.OnTraffic(c)
+	if !c.closed {
+		c.keep()
+	}
+	c.act(action)
+}
+
+// act does what a callback has returned.
+func (c *gnetConn) act(action gnet.Action) {
+	switch action {
+	case gnet.Close:
+		c.close(nil)
+	case gnet.Shutdown:
+		c.loop.e.shutdown()
+	}
+}
+
+// close closes the connection for err, and tells the application, once. What was
+// written before, and in OnClose, is still sent.
+func (c *gnetConn) close(err error) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	if !c.opened { // it is still in its handshake
+		c.c.Close()
+		return
+	}
+	c.loop.e.conns.Add(-1)
+	action := c.loop.e.g.h.OnClose(c, err)
+	if c.tls != nil {
+		c.tls.Close()
+	} else {
+		c.c.Close()
+	}
+	c.in, c.ctx = nil, nil
+	c.runTasks() // those that have come before; later ones find it closed
+	c.act(action)
+}
+
+// closeFrom is close by whoever is inside some callback, perhaps another
+// connection's.
+func (c *gnetConn) closeFrom(err error) {
+	switch {
+	case c.c.ByWorker():
+		c.close(err)
+	case c.turn.TryLock():
+		c.close(err)
+		c.turn.Unlock()
+	default:
+		c.submit(&gnetTask{kind: taskClose, err: err})
+	}
+}
+
+// Read implements gnet.Reader.
+func (c *gnetConn) Read(p []byte) (int, error) {
+	n := copy(p, c.in)
+	c.in = c.in[n:]
+	if n == 0 && len(p) > 0 {
+		return 0, io.ErrShortBuffer
+	}
+	return n, nil
+}
+
+// Next implements gnet.Reader.
+func (c *gnetConn) Next(n int) ([]byte, error) {
+	b, err := c.Peek(n)
+	c.in = c.in[len(b):]
+	return b, err
+}
+
+// Peek implements gnet.Reader.
+func (c *gnetConn) Peek(n int) ([]byte, error) {
+	switch {
+	case n > len(c.in):
+		return nil, io.ErrShortBuffer
+	case n <= 0:
+		n = len(c.in)
+	}
+	return c.in[:n:n], nil
+}
+
+// Discard implements gnet.Reader.
+func (c *gnetConn) Discard(n int) (int, error) {
+	if n <= 0 || n > len(c.in) {
+		n = len(c.in)
+	}
+	c.in = c.in[n:]
+	return n, nil
+}
+
+// InboundBuffered implements gnet.Reader.
+func (c *gnetConn) InboundBuffered() int { return len(c.in) }
+
+// WriteTo implements gnet.Reader.
+func (c *gnetConn) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(c.in)
+	c.in = c.in[n:]
+	return int64(n), err
+}
+
+// Write implements gnet.Writer: p is queued, or sent if it is long, and not kept.
+func (c *gnetConn) Write(p []byte) (int, error) {
+	var err error
+	if c.tls != nil {
+		_, err = c.tls.Write(p)
+	} else {
+		_, err = c.c.Enqueue(p)
+	}
+	if err != nil {
+		return 0, c.failed("write", err)
+	}
+	return len(p), nil
+}
+
+// Writev implements gnet.Writer.
+func (c *gnetConn) Writev(bs [][]byte) (n int, err error) {
+	for _, p := range bs {
+		m, err := c.Write(p)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// ReadFrom implements gnet.Writer: it writes all that r has.
+func (c *gnetConn) ReadFrom(r io.Reader) (n int64, err error) {
+	e := c.loop.e
+	b := e.buffers.Get().(*[]byte)
+	defer e.buffers.Put(b)
+	return io.CopyBuffer(onlyWriter{c}, onlyReader{r}, *b)
+}
+
+// onlyWriter and onlyReader hide methods that io.CopyBuffer would rather use.
+type onlyWriter struct{ io.Writer }
+type onlyReader struct{ io.Reader }
+
+// failed closes a connection that cannot be written to, as gnet does, and returns
+// the system's error as it is.
+func (c *gnetConn) failed(call string, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		c.closeFrom(os.NewSyscallError(call, errno))
+		return errno
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// SendTo implements gnet.Writer; it is for udp.
+func (c *gnetConn) SendTo([]byte, net.Addr) (int, error) { return 0, gneterrors.ErrUnsupportedOp }
+
+// Flush implements gnet.Writer.
+func (c *gnetConn) Flush() error {
+	if err := c.c.Flush(); err != nil {
+		return c.failed("write", err)
+	}
+	return nil
+}
+
+// OutboundBuffered implements gnet.Writer: what the kernel has not taken yet,
+// which is also what waits for the tick to end.
+func (c *gnetConn) OutboundBuffered() int { return c.c.Queued() }
+
+// Context implements gnet.Conn.
+func (c *gnetConn) Context() any { return c.ctx }
+
+// SetContext implements gnet.Conn.
+func (c *gnetConn) SetContext(ctx any) { c.ctx = ctx }
+
+// EventLoop implements gnet.Conn.
+func (c *gnetConn) EventLoop() gnet.EventLoop { return c.loop }

@@ -1,0 +1,300 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/panjf2000/gnet/v2"
+	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
+
+	"github.com/escahttp/esca/conn"
+)
+
+// gnetEngine is one Run: the conn.Handler of its loops.
+type gnetEngine struct {
+	g     *Gnet
+	set   *gnetSettings
+	given []string       // addresses, as written
+	ln    *conn.Listener // the first stream address, and the loops; nil: only udp
+	more  []net.Listener // the other stream addresses
+	loops []*gnetLoop
+	eng   gnet.Engine // of the shadow
+
+	conns    atomic.Int64 // open
+	stopping atomic.Bool
+	shaking  sync.Map  // *conn.Conn in their TLS handshake
+	buffers  sync.Pool // of *[]byte, ReadBufferCap each
+}
+
+// RunTLS is RunTLS, with g's options.
+func (g *Gnet) RunTLS(protoAddr string, cfg *tls.Config, opts ...gnet.Option) error {
+	if cfg == nil {
+		return errors.New("esca: RunTLS needs a tls.Config")
+	}
+	return g.run([]string{protoAddr}, cfg, opts)
+}
+
+func (g *Gnet) run(addrs []string, cfg *tls.Config, opts []gnet.Option) error {
+	set, err := newGnetSettings(addrs, cfg, opts)
+	if err != nil {
+		return err
+	}
+	e := &gnetEngine{g: g, set: set, given: addrs}
+	e.buffers.New = func() any { b := make([]byte, set.ReadBufferCap); return &b }
+	if err := e.listen(); err != nil {
+		return err
+	}
+	defer e.close()
+	for _, addr := range addrs {
+		running.Store(addr, g)
+		defer running.CompareAndDelete(addr, g)
+	}
+	return runShadow(e)
+}
+
+// listen opens the stream addresses. Without one there are no loops: the shadow
+// does it all.
+func (e *gnetEngine) listen() error {
+	opts := append(e.set.connOptions(), e.g.opts...)
+	for i, a := range e.set.streams {
+		if a.network == "unix" {
+			if err := removeSocket(a.address); err != nil {
+				return err
+			}
+		}
+		if i == 0 {
+			ln, err := conn.Listen(a.network, a.address, opts...)
+			if err != nil {
+				return err
+			}
+			e.ln = ln.(*conn.Listener)
+			continue
+		}
+		lc := net.ListenConfig{KeepAlive: -1, Control: e.set.control}
+		ln, err := lc.Listen(context.Background(), a.network, a.address)
+		if err != nil {
+			e.close()
+			return err
+		}
+		e.more = append(e.more, ln)
+	}
+	if e.ln != nil {
+		for i := range e.ln.Loops() {
+			e.loops = append(e.loops, &gnetLoop{e, i})
+		}
+	}
+	return nil
+}
+
+// removeSocket removes what another run has left, as gnet does, but nothing else.
+func removeSocket(file string) error {
+	st, err := os.Lstat(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case st.Mode()&os.ModeSocket == 0:
+		return fmt.Errorf("esca: listen unix %s: the file exists, and is not a socket: remove it, or choose another name", file)
+	}
+	return os.Remove(file)
+}
+
+// start has the loops accept.
+func (e *gnetEngine) start() {
+	if e.ln == nil {
+		return
+	}
+	if err := e.ln.Start(e); err != nil && !e.stopping.Load() {
+		e.set.Logger.Errorf("esca: %v", err)
+		e.shutdown()
+		return
+	}
+	for _, ln := range e.more {
+		go e.acceptFrom(ln)
+	}
+}
+
+// acceptFrom gives the loops what an address other than the first accepts.
+func (e *gnetEngine) acceptFrom(ln net.Listener) {
+	const pause = 50 * time.Millisecond
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			e.set.Logger.Warnf("esca: accept on %s: %v: again in %v", ln.Addr(), err, pause)
+			time.Sleep(pause)
+			continue
+		}
+		if tc, ok := nc.(*net.TCPConn); ok && e.set.TCPNoDelay == gnet.TCPDelay {
+			tc.SetNoDelay(false) // package net has set it
+		}
+		if err := e.ln.Enroll(-1, nc, nil); err != nil {
+			nc.Close()
+		}
+	}
+}
+
+// stop closes everything, and returns when that is over.
+func (e *gnetEngine) stop() {
+	e.stopping.Store(true)
+	e.close()
+	if e.ln == nil {
+		return
+	}
+	ended := make(chan struct{})
+	go func() {
+		e.ln.Wait()
+		close(ended)
+	}()
+	// Again and again: a connection may be inside a callback, or about to open.
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for {
+		e.ln.CloseIdle()
+		e.shaking.Range(func(c, _ any) bool { c.(*conn.Conn).Close(); return true })
+		select {
+		case <-ended:
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// close stops listening. Again is harmless.
+func (e *gnetEngine) close() {
+	if e.ln != nil {
+		e.ln.Close()
+	}
+	for _, ln := range e.more {
+		ln.Close()
+	}
+}
+
+// shutdown is what gnet.Shutdown asks for.
+func (e *gnetEngine) shutdown() {
+	if !e.stopping.Swap(true) {
+		go e.eng.Stop(context.Background())
+	}
+}
+
+// CountConnections returns how many connections are open, -1 before Run.
+func (g *Gnet) CountConnections() int {
+	e, err := g.engine()
+	if err != nil {
+		return -1
+	}
+	return int(e.conns.Load()) + max(e.eng.CountConnections(), 0)
+}
+
+// Register is gnet.Engine's, but on esca's loops: the engine's own Register puts
+// the connection on a loop of gnet's. A udp address is always gnet's.
+func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
+	e, err := g.engine()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.eng.Validate(); err != nil {
+		return nil, err
+	}
+	if e.ln == nil {
+		return e.eng.Register(ctx)
+	}
+	l := &gnetLoop{e, -1}
+	if nc, ok := gnet.FromNetConnContext(ctx); ok {
+		return l.Enroll(ctx, nc)
+	}
+	if addr, ok := gnet.FromNetAddrContext(ctx); ok {
+		return l.Register(ctx, addr)
+	}
+	return nil, gneterrors.ErrInvalidNetworkAddress
+}
+
+// Dup returns a duplicate of the listening socket, which the caller closes. Of
+// several addresses it is an error: see DupListener. Each loop has a socket of
+// its own on the same port; it is the first loop's.
+func (g *Gnet) Dup() (int, error) {
+	e, err := g.engine()
+	switch {
+	case err != nil:
+		return -1, err
+	case len(e.set.streams)+len(e.set.datagrams) != 1:
+		return -1, gneterrors.ErrUnsupportedOp
+	case len(e.set.streams) == 0:
+		return e.eng.DupListener("udp", e.set.datagrams[0].address)
+	}
+	return dupFile(e.ln)
+}
+
+// DupListener is Dup for one of several addresses: network is tcp, udp or unix,
+// addr as in Run.
+func (g *Gnet) DupListener(network, addr string) (int, error) {
+	e, err := g.engine()
+	if err != nil {
+		return -1, err
+	}
+	for i, a := range e.set.streams {
+		if a.address != addr || a.network[:min(len(a.network), len(network))] != network {
+			continue
+		}
+		if i == 0 {
+			return dupFile(e.ln)
+		}
+		return dupFile(e.more[i-1].(filer))
+	}
+	return e.eng.DupListener(network, addr)
+}
+
+type filer interface{ File() (*os.File, error) }
+
+func dupFile(of filer) (int, error) {
+	f, err := of.File()
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("dup", err)
+	}
+	return fd, unix.SetNonblock(fd, true)
+}
+
+// Addrs returns the tcp and unix addresses listened on, in the order of Run: it
+// tells the port that the kernel has chosen.
+func (g *Gnet) Addrs() ([]net.Addr, error) {
+	e, err := g.engine()
+	if err != nil {
+		return nil, err
+	}
+	var addrs []net.Addr
+	if len(e.set.streams) > 0 {
+		addrs = append(addrs, e.ln.Addr())
+	}
+	for _, ln := range e.more {
+		addrs = append(addrs, ln.Addr())
+	}
+	return addrs, nil
+}
+
+// Stats returns what the loops have done, and hold.
+func (g *Gnet) Stats() Stats {
+	e, err := g.engine()
+	if err != nil || e.ln == nil {
+		return Stats{}
+	}
+	return Stats{Stats: e.ln.Stats()}
+}

@@ -1,0 +1,109 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"os"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/escahttp/esca/conn"
+)
+
+// enrolled is what Open finds on a connection that the application has brought.
+type enrolled struct {
+	ctx    any
+	opened chan<- gnet.RegisteredResult
+}
+
+// Open is conn.Handler's: a connection was accepted, or registered.
+func (e *gnetEngine) Open(cc *conn.Conn) {
+	c := &gnetConn{c: cc, loop: e.loops[cc.Loop()]}
+	own, _ := cc.Context().(*enrolled)
+	cc.SetContext(c)
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	switch {
+	case e.stopping.Load():
+		c.closed = true
+		cc.SetLinger(0) // as the kernel resets what it has not given away
+		cc.Close()
+		if own != nil {
+			own.opened <- gnet.RegisteredResult{Err: errEngineInShutdown}
+		}
+		return
+	case own != nil:
+		c.ctx = own.ctx
+		c.open()
+		own.opened <- gnet.RegisteredResult{Conn: c}
+	case e.set.tls != nil:
+		c.tls = newGnetTLS(c, e.set.tls)
+	default:
+		c.open()
+	}
+}
+
+// open tells the application of the connection.
+func (c *gnetConn) open() {
+	c.opened = true
+	c.loop.e.conns.Add(1)
+	out, action := c.loop.e.g.h.OnOpen(c)
+	if len(out) > 0 && !c.closed {
+		c.Write(out)
+	}
+	c.act(action)
+}
+
+// Serve is conn.Handler's: a burst.
+func (e *gnetEngine) Serve(cc *conn.Conn) {
+	c := cc.Context().(*gnetConn)
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.runTasks()
+	switch {
+	case c.closed:
+	case cc.Ended() == conn.EndedShutdown || e.stopping.Load():
+		c.close(nil)
+	case cc.Ended() == conn.EndedTimeout:
+		c.close(os.ErrDeadlineExceeded)
+	case c.tls != nil:
+		c.serveTLS()
+	default:
+		c.serve()
+	}
+}
+
+// serve gives the application what has come, a read at a time, until there is no
+// more, or it is the neighbours' turn.
+func (c *gnetConn) serve() {
+	e := c.loop.e
+	var buf *[]byte
+	for left := e.set.turn; left > 0 && !c.closed; {
+		b, more, err := c.c.Input()
+		if err != nil {
+			c.close(err)
+			break
+		}
+		if more && len(b) < e.set.ReadBufferCap {
+			// It did not fit into a slot: what the socket holds goes behind it.
+			if buf == nil {
+				buf = e.buffers.Get().(*[]byte)
+			}
+			n := copy(*buf, b)
+			n += c.c.TryRead((*buf)[n:])
+			b = (*buf)[:n]
+		}
+		if len(b) > 0 {
+			left -= len(b)
+			c.traffic(b)
+		} else if !more {
+			break
+		}
+		if !more {
+			break
+		}
+	}
+	if buf != nil {
+		e.buffers.Put(buf)
+	}
+}

@@ -1,0 +1,103 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+)
+
+// gnetShadow is what a real engine of gnet's runs beside our loops.
+//
+// A gnet.Engine cannot be made outside gnet, and handlers keep the one that
+// OnBoot has given them. So gnet makes it: it runs the user's handler on the udp
+// addresses, or on a datagram socket of the loopback that nobody knows; it ticks,
+// and its Stop is ours as well, as OnShutdown waits for our loops.
+type gnetShadow struct {
+	gnet.EventHandler
+	e       *gnetEngine
+	private net.IP // of sockets that exist for the engine to have any
+	started sync.Once
+}
+
+// runShadow returns when the engine has been stopped, or could not be run.
+func runShadow(e *gnetEngine) error {
+	s := e.set
+	// An address of 127/8 of its own tells datagrams that somebody has sent to
+	// the private sockets from the application's.
+	private := net.IPv4(127, byte(128+rand.IntN(64)), byte(rand.IntN(256)), byte(1+rand.IntN(254)))
+	var addrs []string
+	for _, a := range s.datagrams {
+		addrs = append(addrs, a.given)
+	}
+	opts := gnet.Options{NumEventLoop: 1}
+	if len(addrs) > 0 {
+		opts = s.Options
+	}
+	opts.Ticker = true
+	// Of two listeners the engine gives no duplicate, rather than a wrong one.
+	for len(s.streams) > 0 && len(addrs) < 2 {
+		addrs = append(addrs, fmt.Sprintf("udp4://%s:0", private))
+	}
+	opts.Logger = bootLog{s.Logger, e}
+	return gnet.Rotate(&gnetShadow{EventHandler: e.g.h, e: e, private: private}, addrs, gnet.WithOptions(opts))
+}
+
+// OnBoot boots the application.
+func (s *gnetShadow) OnBoot(eng gnet.Engine) gnet.Action {
+	e := s.e
+	logging.SetDefaultLoggerAndFlusher(e.set.Logger, e.set.flush) // bootLog has done what it is for
+	e.eng = eng
+	e.g.mu.Lock()
+	e.g.e = e
+	e.g.mu.Unlock()
+	return s.EventHandler.OnBoot(eng)
+}
+
+// OnTick comes for the first time when gnet's loops are there: the application
+// may have its engine register connections with them from its first callback on.
+func (s *gnetShadow) OnTick() (time.Duration, gnet.Action) {
+	s.started.Do(s.e.start)
+	if !s.e.set.Ticker {
+		return 1<<63 - 1, gnet.None
+	}
+	return s.EventHandler.OnTick()
+}
+
+// OnShutdown ends the application, and then our loops.
+func (s *gnetShadow) OnShutdown(eng gnet.Engine) {
+	s.EventHandler.OnShutdown(eng)
+	s.e.stop()
+}
+
+// OnTraffic drops what comes to the private sockets.
+func (s *gnetShadow) OnTraffic(c gnet.Conn) gnet.Action {
+	if a, ok := c.LocalAddr().(*net.UDPAddr); ok && a.IP.Equal(s.private) {
+		return gnet.None
+	}
+	return s.EventHandler.OnTraffic(c)
+}
+
+// bootLog is the application's logger until OnBoot: of the lines that the engine
+// writes by then, one names addresses that mean nothing to anybody.
+type bootLog struct {
+	logging.Logger
+	e *gnetEngine
+}
+
+// Infof replaces that line.
+func (l bootLog) Infof(format string, args ...any) {
+	if strings.HasPrefix(format, "Launching gnet") && l.e.ln != nil {
+		l.Logger.Infof("Launching gnet on esca with %d event-loops (%s), listening on: %s",
+			l.e.ln.Loops(), l.e.ln.Backend(), strings.Join(l.e.given, " | "))
+		return
+	}
+	l.Logger.Infof(format, args...)
+}
