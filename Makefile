@@ -8,7 +8,7 @@ STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench clean \
+.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench bench-quick clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-cost
 
 help:        ## this list
@@ -65,8 +65,11 @@ nettest:     ## golang.org/x/net/nettest over Conn, GOMAXPROCS 1, 2 and 4, 20 ti
 overload:    ## 10,000 connections, slow readers and the like, without the race detector
 	$(GO) test -count=1 -run Overload -v ./server
 
-bench:       ## measure esca beside its peers (needs wrk, nginx, lighttpd, gcc: see README)
+bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gcc; nginx, lighttpd, perf)
 	$(GO) run ./bench
+
+bench-quick: ## the most telling part of it, in five minutes
+	$(GO) run ./bench -quick -rounds 3 -d 1s
 
 kmod:        ## build the kernel module for the running kernel
 	@kmodule/install build

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,7 +41,7 @@ var freeValues = []string{"Etag"}
 // checkAnswers asks addr for what the load asks for, in the way the load does,
 // and returns the answer. It is an error if any is not the only right one.
 func checkAnswers(addr string, l load) (answer, error) {
-	c, err := net.DialTimeout("tcp4", addr, answerTimeout)
+	c, err := dial(addr, answerTimeout)
 	if err != nil {
 		return answer{}, err
 	}
@@ -91,6 +90,9 @@ func checkAnswers(addr string, l load) (answer, error) {
 // request is what goes over the wire.
 func (l load) request(addr string) string {
 	var b strings.Builder
+	if strings.HasPrefix(addr, unixPrefix) {
+		addr = "localhost"
+	}
 	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n", l.path, addr)
 	if l.close {
 		b.WriteString("Connection: close\r\n")

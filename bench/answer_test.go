@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -105,38 +106,117 @@ func TestSidesThatDifferAreRefused(t *testing.T) {
 		want        string
 	}{
 		{"who, when and ETag", ok("x", "Server: b\r\n", "Date: now\r\n", "Connection: keep-alive\r\n", "ETag: \"2\"\r\n"), ""},
-		{"no ETag", ok("x"), "answer GET / differently: header Etag"},
+		{"no ETag", ok("x"), "not answered as by a: header Etag"},
 		{"another type", strings.Replace(right, "text/plain", "text/html", 1), "header Content-Type"},
 		{"one more", ok("x", "ETag: \"1\"\r\n", "Accept-Ranges: bytes\r\n"), "header Accept-Ranges"},
-		{"wrong", ok("y", "ETag: \"1\"\r\n"), "refused: b answers wrongly"},
+		{"wrong", ok("y", "ETag: \"1\"\r\n"), "byte 0 of the body is wrong"},
 	} {
-		c := comparison{a: &server{name: "a"}, b: &server{name: "b"}, loads: []load{{path: "/", body: []byte("x")}}}
-		a, b := &running{addr: answering(t, right)}, &running{addr: answering(t, tc.other)}
-		err := c.check(a, b)
+		c := &comparison{loads: []load{{path: "/", body: []byte("x")}}}
+		a := &running{server: &server{name: "a"}, addr: answering(t, right)}
+		b := &running{server: &server{name: "b"}, addr: answering(t, tc.other)}
+		var reference *answers
+		if err := a.check(c, &reference); err != nil {
+			t.Fatal(err)
+		}
+		err := b.check(c, &reference)
+		var wrong wrongError
 		if tc.want == "" && err != nil {
 			t.Errorf("%s: %v", tc.name, err)
-		} else if tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+		} else if tc.want != "" && (!errors.As(err, &wrong) || !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%s: got %v, want an error with %q", tc.name, err, tc.want)
 		}
 	}
 }
 
-func TestCloseLoadCounts(t *testing.T) {
-	right := ok("Hello, World!", "Connection: close\r\n")
-	for _, tc := range []struct {
-		name, response string
-		good           bool
-	}{
-		{"right", right, true},
-		{"an error", strings.Replace(right, "200 OK", "500 Oops", 1), false},
-		{"nothing", "Connection: close\r\n", false},
-	} {
-		got := closeLoad(answering(t, tc.response), load{path: "/", conns: 4, close: true}, 50*time.Millisecond)
-		if (got.Requests > 0) != tc.good || (got.Errors > 0) == tc.good {
-			t.Errorf("%s: %+v", tc.name, got)
+// The generator counts what it received, and every answer that is not the right one.
+func TestGenerateCounts(t *testing.T) {
+	for _, closes := range []bool{true, false} {
+		var header []string
+		if closes {
+			header = []string{"Connection: close\r\n"}
 		}
-		if tc.good && got.Bytes != got.Requests*int64(len(right)) {
-			t.Errorf("%s: %d bytes in %d answers of %d", tc.name, got.Bytes, got.Requests, len(right))
+		right := ok("Hello, World!", header...)
+		for _, tc := range []struct {
+			name, response string
+			good, wrong    bool
+		}{
+			{"right", right, true, false},
+			{"an error", strings.Replace(right, "200 OK", "500 No", 1), false, true},
+			{"a wrong byte", strings.Replace(right, "Hello", "hello", 1), false, true},
+			{"too much", right + "!", false, true},
+			{"nothing", "", false, false},
+		} {
+			g := generation{Addr: answering(t, tc.response), Request: []byte(load{path: "/"}.request("h")), Conns: 4,
+				Close: closes, Duration: 50 * time.Millisecond, Size: int64(len(right)), Body: []byte("Hello, World!")}
+			got, err := generate(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (got.Requests > 0) != tc.good || (got.Wrong > 0) != tc.wrong {
+				t.Errorf("%s, closes %v: %+v", tc.name, closes, got)
+			}
+			if tc.good && (got.Bytes < got.Requests*int64(len(right)) || got.P50 == 0 || got.P999 < got.P50) {
+				t.Errorf("%s: %+v", tc.name, got)
+			}
+		}
+	}
+}
+
+// echoing sends back what it gets, changed by how.
+func echoing(t *testing.T, how func([]byte) []byte) string {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 64<<10)
+				for {
+					n, err := c.Read(b)
+					if err != nil {
+						return
+					}
+					c.Write(how(b[:n]))
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func TestEchoCounts(t *testing.T) {
+	same := func(b []byte) []byte { return b }
+	for _, tc := range []struct {
+		name string
+		how  func([]byte) []byte
+		good bool
+	}{
+		{"right", same, true},
+		{"a wrong byte", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, false},
+		{"twice", func(b []byte) []byte { return append(b, b...) }, false},
+	} {
+		for _, size := range []int{64, 200_000} {
+			for _, depth := range []int{1, 16} {
+				addr := echoing(t, tc.how)
+				got, err := echo(generation{Addr: addr, Conns: 3, Duration: 50 * time.Millisecond, Echo: size, Pipeline: depth})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (got.Requests > 0 && got.Wrong == 0) != tc.good || tc.good && got.Bytes < got.Requests*int64(size) {
+					t.Errorf("%s, %d bytes, %d under way: %+v", tc.name, size, depth, got)
+				}
+				if _, err := checkEcho(addr, load{echo: size}); (err == nil) != tc.good && tc.name != "twice" {
+					t.Errorf("%s, %d bytes: checked with %v", tc.name, size, err)
+				}
+			}
 		}
 	}
 }

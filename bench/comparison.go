@@ -4,7 +4,7 @@ package main
 
 import (
 	"fmt"
-	"time"
+	"strings"
 )
 
 // placement says where server and load generator run.
@@ -30,119 +30,135 @@ type load struct {
 	pipeline int    // requests written at once; 0 and 1: one
 	close    bool   // a connection per request
 	body     []byte // the only right answer
+	echo     int    // instead of requests: bytes of messages that come back
 }
 
-// comparison is one question: what does a take, beside b, under these loads?
+func (l load) String() string {
+	var b strings.Builder
+	if l.echo > 0 {
+		fmt.Fprintf(&b, "messages of %s over %s", byteSize(l.echo), plural(l.conns, "connection"))
+		if l.pipeline > 1 {
+			fmt.Fprintf(&b, ", %d under way on each", l.pipeline)
+		}
+		return b.String()
+	}
+	fmt.Fprintf(&b, "GET %s (%s) over %s", l.path, byteSize(len(l.body)), plural(l.conns, "connection"))
+	if l.pipeline > 1 {
+		fmt.Fprintf(&b, ", %d pipelined", l.pipeline)
+	}
+	if l.close {
+		b.WriteString(", a connection per request")
+	}
+	return b.String()
+}
+
+// comparison is one question: what does the first of the servers take, beside
+// the others, under these loads?
 type comparison struct {
 	name      string
-	a, b      *server
+	family    string    // comparisons that make one chart
+	x         float64   // where this one stands in it
+	sides     []*server // measured in turn; the first is the reference
 	placement placement
+	unix      bool   // over a unix socket instead of loopback TCP
 	loads     []load // all at once
 	idle      int    // instead of a load: measure memory with this many idle connections
 	loops     int    // event loops of esca; 0: its default
-	figures   []figure
-	extra     bool // judges no goal: runs only when -run names it
+	frame     int    // bytes of the messages that an echo answers one by one; 0: as they come
+	degree    int    // most entries a table of esca's has, and events a tick; 0: its default
+	goals     []goal
+	kinds     kind
 }
 
-// metric is a number that a sample yields.
-type metric struct {
-	name  string
-	value func(sample) float64
-}
+// kind says when a comparison runs.
+type kind int
 
-// figure is a metric of a comparison, perhaps with a goal.
-type figure struct {
-	metric   metric
-	limit    float64 // the goal; 0: none
-	atLeast  bool    // the goal is a minimum
-	absolute bool    // the goal is for a alone, not for a/b
-}
-
-func (f figure) goal() string {
-	if f.limit == 0 {
-		return "-"
-	}
-	op, of := "≤", "a/b"
-	if f.atLeast {
-		op = "≥"
-	}
-	if f.absolute {
-		of = "a"
-	}
-	return fmt.Sprintf("%s %s %g", of, op, f.limit)
-}
-
-func (f figure) met(s summary) bool {
-	v := s.Ratio
-	if f.absolute {
-		v = s.A
-	}
-	if f.atLeast {
-		return v >= f.limit
-	}
-	return v <= f.limit
-}
-
-// sample is one timed run against one server.
-type sample struct {
-	Comparison string        `json:"comparison"`
-	Side       string        `json:"side"` // "a" or "b"
-	Server     string        `json:"server"`
-	Round      int           `json:"round"`                // from 1; 0: the run that counts kernel crossings
-	CPU        time.Duration `json:"cpu_ns"`               // of the server process and its children
-	Others     float64       `json:"others"`               // processors kept busy by what is not part of the run
-	Results    []result      `json:"results,omitempty"`    // by load
-	Crossings  int64         `json:"crossings,omitempty"`  // system calls, in round 0
-	IdleRSS    int64         `json:"idle_rss,omitempty"`   // what idle connections added, in bytes
-	IdleConns  int           `json:"idle_conns,omitempty"` // how many they were
-	RestRSS    int64         `json:"rest_rss,omitempty"`   // before them
-}
-
-func (s sample) requests() (n int64) {
-	for _, r := range s.Results {
-		n += r.Requests
-	}
-	return n
-}
-
-func (s sample) errors() (n int64) {
-	for _, r := range s.Results {
-		n += r.Errors
-	}
-	return n
-}
-
-func (s sample) perRequest(x float64) float64 {
-	if n := s.requests(); n > 0 {
-		return x / float64(n)
-	}
-	return 0
-}
-
-var (
-	cpuPerRequest = metric{"CPU µs/request", func(s sample) float64 {
-		return s.perRequest(float64(s.CPU) / float64(time.Microsecond))
-	}}
-	throughput = metric{"requests/s", func(s sample) float64 {
-		return s.Results[0].rps()
-	}}
-	busyOthers = metric{"processors busy with others", func(s sample) float64 {
-		return s.Others
-	}}
-	idleBytes = metric{"bytes/idle conn", func(s sample) float64 {
-		return float64(s.IdleRSS) / float64(max(1, s.IdleConns))
-	}}
-	crossings = metric{"crossings/request", func(s sample) float64 {
-		return s.perRequest(float64(s.Crossings))
-	}}
+const (
+	full  kind = iota // without -quick
+	quick             // with and without
+	extra             // only if -run names it
 )
 
-// p99 is the latency of the load at this index.
-func p99(of int) metric {
-	return metric{"p99 ms", func(s sample) float64 {
-		return float64(s.Results[of].P99) / float64(time.Millisecond)
-	}}
+// metric is what every ratio of the comparison is of.
+func (c *comparison) metric() metric {
+	if c.idle > 0 {
+		return idleBytes
+	}
+	return cpuPerRequest
 }
 
-// named is the metric under a name that says which load it is about.
-func (m metric) named(name string) metric { return metric{name, m.value} }
+// conditions says under which loads and where the figures were taken.
+func (c *comparison) conditions() string {
+	var parts []string
+	if c.idle > 0 {
+		parts = append(parts, plural(c.idle, "idle connection")+", a request answered on each")
+	} else {
+		for _, l := range c.loads {
+			parts = append(parts, l.String())
+		}
+	}
+	socket := "loopback TCP"
+	if c.unix {
+		socket = "unix socket"
+	}
+	parts = append(parts, socket)
+	if c.placement == pinned {
+		parts = append(parts, fmt.Sprintf("server on cpu %d with GOMAXPROCS=1, load on cpu %d", serverCPU, loadCPU))
+	} else {
+		parts = append(parts, "nothing pinned")
+	}
+	if c.loops > 0 {
+		parts = append(parts, "esca with "+plural(c.loops, "loop"))
+	}
+	if c.frame > 0 {
+		parts = append(parts, "each answered by a Write of its own")
+	}
+	if c.degree > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d calls a flush", c.degree))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// goal is a limit that a figure is judged by.
+type goal struct {
+	Metric  string  `json:"metric"`
+	Against string  `json:"against,omitempty"` // the limit is for the ratio to this server; empty: for the reference alone
+	Limit   float64 `json:"limit"`
+	AtLeast bool    `json:"at_least,omitempty"`
+}
+
+func (g goal) String() string {
+	op, of := "≤", ""
+	if g.AtLeast {
+		op = "≥"
+	}
+	if g.Against != "" {
+		of = "/" + g.Against
+	}
+	return fmt.Sprintf("%s%s %s %g", g.Metric, of, op, g.Limit)
+}
+
+func (g goal) met(s summary) bool {
+	v := s.Ratio
+	if g.Against == "" {
+		v = s.Value
+	}
+	if g.AtLeast {
+		return v >= g.Limit
+	}
+	return v <= g.Limit
+}
+
+func byteSize(n int) string {
+	if n >= 1<<10 && n%(1<<10) == 0 {
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+func plural(n int, of string) string {
+	if n != 1 {
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
+}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -45,11 +46,22 @@ func openIdle(ctx context.Context, addr string, l load, n int) ([]net.Conn, erro
 }
 
 func openAnswered(addr string, l load) (net.Conn, error) {
-	c, err := net.DialTimeout("tcp4", addr, answerTimeout)
+	c, err := dial(addr, answerTimeout)
 	if err != nil {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(answerTimeout))
+	if l.echo > 0 {
+		message := make([]byte, l.echo)
+		if _, err = c.Write(message); err == nil {
+			_, err = io.ReadFull(c, message)
+		}
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		return c, nil
+	}
 	_, err = c.Write([]byte(l.request(addr)))
 	if err == nil {
 		var a answer
@@ -74,20 +86,22 @@ func closeAll(conns []net.Conn) {
 
 // measureIdle is what n idle connections add to the server's resident memory.
 func measureIdle(ctx context.Context, srv *running, l load, n int) (sample, error) {
+	s := sample{Server: srv.server.name, Started: time.Now(), IdleConns: n, RestRSS: srv.rest}
 	before, err := residentSize(srv.pid())
 	if err != nil {
-		return sample{}, err
+		return s, err
 	}
 	conns, err := openIdle(ctx, srv.addr, l, n)
 	if err != nil {
-		return sample{}, err
+		return s, err
 	}
 	defer closeAll(conns)
 	select {
 	case <-time.After(idleWait):
 	case <-ctx.Done():
-		return sample{}, ctx.Err()
+		return s, ctx.Err()
 	}
 	after, err := residentSize(srv.pid())
-	return sample{IdleConns: n, IdleRSS: after - before, RestRSS: before}, err
+	s.IdleRSS = after - before
+	return s, err
 }

@@ -12,33 +12,66 @@ import (
 
 // machine is what a figure depends on and does not say.
 type machine struct {
-	CPU        string    `json:"cpu"`
-	Processors int       `json:"processors"`
-	Kernel     string    `json:"kernel"`
-	Meltdown   string    `json:"meltdown"` // "Mitigation: PTI": a kernel crossing costs several times as much
-	Go         string    `json:"go"`
-	Nginx      string    `json:"nginx"`
-	Lighttpd   string    `json:"lighttpd"`
-	Started    time.Time `json:"started"`
-	Command    []string  `json:"command"`
+	CPU         string    `json:"cpu"`
+	Processors  int       `json:"processors"`
+	Kernel      string    `json:"kernel"`
+	Meltdown    string    `json:"meltdown"`    // "Mitigation: PTI": a kernel crossing costs several times as much
+	Mitigations []string  `json:"mitigations"` // of what else the kernel names
+	Modules     []string  `json:"modules"`     // that are measured, with their versions
+	Go          string    `json:"go"`
+	Nginx       string    `json:"nginx"`
+	Lighttpd    string    `json:"lighttpd"`
+	Started     time.Time `json:"started"`
+	Command     []string  `json:"command"`
 }
 
 func thisMachine() machine {
 	return machine{
-		CPU:        cpuModel(),
-		Processors: runtime.NumCPU(),
-		Kernel:     fileLine("/proc/sys/kernel/osrelease"),
-		Meltdown:   fileLine("/sys/devices/system/cpu/vulnerabilities/meltdown"),
-		Go:         runtime.Version(),
-		Nginx:      version("nginx", "nginx-light"),
-		Lighttpd:   version("lighttpd", "lighttpd"),
-		Started:    time.Now(),
-		Command:    os.Args[1:],
+		CPU:         cpuModel(),
+		Processors:  runtime.NumCPU(),
+		Kernel:      fileLine("/proc/sys/kernel/osrelease"),
+		Meltdown:    fileLine("/sys/devices/system/cpu/vulnerabilities/meltdown"),
+		Mitigations: mitigations(),
+		Modules:     modules(),
+		Go:          runtime.Version(),
+		Nginx:       version("nginx", "nginx-light"),
+		Lighttpd:    version("lighttpd", "lighttpd"),
+		Started:     time.Now(),
+		Command:     os.Args[1:],
 	}
 }
 
 func (m machine) String() string {
 	return strings.Join([]string{m.CPU, "Linux " + m.Kernel, "Meltdown: " + m.Meltdown, m.Go, m.Nginx, m.Lighttpd}, "; ")
+}
+
+// KPTI says whether the kernel's page tables are its own, which makes a crossing dear.
+func (m machine) KPTI() string {
+	if strings.Contains(m.Meltdown, "PTI") {
+		return "KPTI on"
+	}
+	return "no KPTI"
+}
+
+// mitigations are those the kernel has switched on.
+func mitigations() (all []string) {
+	const dir = "/sys/devices/system/cpu/vulnerabilities"
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if text := fileLine(dir + "/" + e.Name()); strings.HasPrefix(text, "Mitigation: ") {
+			all = append(all, e.Name()+": "+strings.TrimPrefix(text, "Mitigation: "))
+		}
+	}
+	return all
+}
+
+// modules are the versions of the peers that are Go modules.
+func modules() []string {
+	out, err := exec.Command("go", "list", "-m", "github.com/valyala/fasthttp", "github.com/panjf2000/gnet/v2").Output()
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
 func cpuModel() string {

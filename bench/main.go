@@ -2,19 +2,20 @@
 
 // Command bench measures esca beside its peers.
 //
-//	go run ./bench                    what esca is judged by
+//	go run ./bench                    everything: the table, and a report in bench-report/
+//	go run ./bench -quick             the most telling part, in five minutes
 //	go run ./bench -list              the comparisons and their goals
 //	go run ./bench -run '^hello/free' some of them
 //
 // The figure is CPU time per request of the server process, because a load
 // generator on the same machine is saturated long before a good server is.
-// The two sides of a comparison run at the same time and are measured in turn,
-// a b a b ..., because the machine is never equally fast twice; what is
-// reported is the median of the rounds' ratios. Both sides have to give the
-// same, right answer before and after, or nothing is reported.
+// The sides of a comparison run at the same time and are measured in turn,
+// a b c, c b a, ..., because the machine is never equally fast twice; what is
+// reported is the median of the rounds' ratios. All sides have to give the
+// same, right answer before, while and after, or nothing is reported of them.
 //
-// It needs wrk, and for the comparisons with them nginx, lighttpd and a C
-// compiler; -crossings needs perf and the right to trace.
+// A server that is not installed is named as missing. Interrupted, bench stops
+// what it has started and reports what it has.
 package main
 
 import (
@@ -31,12 +32,9 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == closeLoadArg {
-		if err := closeLoadMain(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
+	run := run
+	if len(os.Args) > 1 && os.Args[1] == generateArg {
+		run = func() error { return generateMain(os.Stdin, os.Stdout) }
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,57 +42,73 @@ func main() {
 	}
 }
 
-func run() (err error) {
-	var (
-		pattern   = flag.String("run", "", "run the comparisons whose name matches this `regexp` (default: all but peers/)")
-		list      = flag.Bool("list", false, "list the comparisons and stop")
-		rounds    = flag.Int("rounds", 5, "rounds, each of a run on either side")
-		duration  = flag.Duration("d", 3*time.Second, "duration of a run, in whole seconds")
-		warmup    = flag.Duration("warmup", time.Second, "warm-up of either side, in whole seconds")
-		crossings = flag.Bool("crossings", false, "count kernel crossings too, by perf, in a run of their own")
-		jsonFile  = flag.String("json", "", "write every run to this `file`")
-		profile   = flag.String("profile", "", "write CPU profiles of esca and fasthttp into this `directory`")
-		backend   = flag.String("backend", "", "esca's kernel `backend` (default: its own choice)")
-		loops     = flag.Int("loops", 0, "esca's event loops (default: its own choice)")
-	)
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
-	}
-	if *rounds < 1 || *duration < time.Second || *warmup < time.Second {
-		return errors.New("at least one round, and a second for -d and -warmup")
-	}
-	var match func(string) bool
-	if *pattern != "" {
-		re, err := regexp.Compile(*pattern)
-		if err != nil {
-			return fmt.Errorf("-run: %w", err)
-		}
-		match = re.MatchString
-	}
-	all := suite(testFiles())
-	chosen := choose(all, match)
-	if *list {
-		if match == nil {
-			chosen = all
-		}
-		printList(chosen)
-		return nil
-	}
-	if len(chosen) == 0 {
-		return fmt.Errorf("no comparison matches %q; -list names them", *pattern)
-	}
+// request is what the command line asks for.
+type request struct {
+	match    func(string) bool // nil: all
+	quick    bool
+	list     bool
+	rounds   int
+	duration time.Duration
+	warmup   time.Duration
+	out      string
+	guest    string
+	profile  string
+	backend  string
+}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	r := &runner{rounds: *rounds, duration: *duration, warmup: *warmup, crossings: *crossings, progress: os.Stderr}
-	if r.wrk, err = lookPath("wrk", "wrk"); err != nil {
+func parseFlags() (q request, err error) {
+	pattern := flag.String("run", "", "run the comparisons whose name matches this `regexp`")
+	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
+	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
+	flag.IntVar(&q.rounds, "rounds", 5, "rounds, each of a run on every side")
+	flag.DurationVar(&q.duration, "d", 2*time.Second, "duration of a run, in whole seconds")
+	flag.DurationVar(&q.warmup, "warmup", time.Second, "warm-up of every side, in whole seconds")
+	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
+	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
+	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
+	flag.StringVar(&q.backend, "backend", "", "the backend that esca's goals are judged on (default: its own choice)")
+	flag.Parse()
+	switch {
+	case flag.NArg() > 0:
+		return q, fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
+	case q.rounds < 1 || q.duration < time.Second || q.warmup < time.Second:
+		return q, errors.New("at least one round, and a second for -d and -warmup")
+	case *pattern == "":
+		return q, nil
+	}
+	re, err := regexp.Compile(*pattern)
+	if err != nil {
+		return q, fmt.Errorf("-run: %w", err)
+	}
+	q.match = re.MatchString
+	return q, nil
+}
+
+func run() error {
+	q, err := parseFlags()
+	if err != nil {
 		return err
 	}
-	if *crossings {
-		if r.perf, err = traceable(); err != nil {
-			return err
-		}
+	on, err := findBackends(q.backend)
+	if err != nil {
+		return err
+	}
+	chosen := choose(suite(on), q.quick, q.match)
+	switch {
+	case len(chosen) == 0:
+		return errors.New("no comparison matches; -list names them")
+	case q.list:
+		printList(os.Stdout, chosen)
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	r := &runner{rounds: q.rounds, duration: q.duration, warmup: q.warmup, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
+	if r.wrk, err = lookPath("wrk", "wrk"); err != nil {
+		r.progress.note("%v: loads over TCP are left out", err)
+	}
+	if r.counter.perf == "" {
+		r.progress.note("kernel crossings are not counted: %s", r.counter.why)
 	}
 	if err := raiseFileLimit(); err != nil {
 		return err
@@ -103,84 +117,57 @@ func run() (err error) {
 		return err
 	}
 	defer r.shop.close()
-	r.shop.backend, r.shop.loops = *backend, *loops
-	if *profile != "" {
-		if r.shop.profileDir, err = filepath.Abs(*profile); err != nil {
+	if q.profile != "" {
+		if r.shop.profileDir, err = filepath.Abs(q.profile); err != nil {
 			return err
 		}
 		if err := os.MkdirAll(r.shop.profileDir, 0o755); err != nil {
 			return err
 		}
 	}
-
-	here := thisMachine()
-	outcomes := r.runAll(ctx, chosen)
-	printTable(os.Stdout, here, outcomes, *rounds)
-	if *jsonFile != "" {
-		if err := writeJSON(*jsonFile, here, outcomes, *rounds); err != nil {
+	rep := &report{Machine: thisMachine()}
+	if q.guest != "" {
+		text, err := os.ReadFile(q.guest)
+		if err != nil {
 			return err
 		}
+		rep.Guest = string(text)
 	}
-	return failures(outcomes)
-}
-
-// runAll takes the comparisons in order. One that fails does not keep the
-// others from running; an interrupt does.
-func (r *runner) runAll(ctx context.Context, chosen []comparison) []outcome {
-	var outcomes []outcome
-	for i, c := range chosen {
-		r.ends = time.Now()
-		for _, later := range chosen[i:] {
-			r.ends = r.ends.Add(r.estimate(later))
-		}
-		fmt.Fprintf(r.progress, "[%d/%d] %s: %s beside %s, about %v left\n",
-			i+1, len(chosen), c.name, c.a.name, c.b.name, r.left())
-		o := r.compare(ctx, c)
-		outcomes = append(outcomes, o)
-		if ctx.Err() != nil {
-			fmt.Fprintln(r.progress, "  interrupted")
-			break
-		}
-		if o.err != nil {
-			fmt.Fprintf(r.progress, "  %v\n", o.err)
-		}
+	switches, err := measureSwitch()
+	if err != nil {
+		return err
 	}
-	return outcomes
-}
-
-// failures is an error if any comparison has no figure, or not all of them. A
-// goal that was missed is a figure, not a failure.
-func failures(outcomes []outcome) error {
-	failed := 0
-	for _, o := range outcomes {
-		if o.err != nil {
-			failed++
-		}
+	rep.Switch = switches
+	rep.Outcomes = r.runAll(ctx, chosen)
+	r.progress.end()
+	printTable(os.Stdout, rep)
+	if err := rep.write(q.out); err != nil {
+		return err
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d comparisons are not complete", failed, len(outcomes))
+	fmt.Printf("\nreport: %s\n", filepath.Join(q.out, "report.html"))
+	if ctx.Err() != nil {
+		return errors.New("interrupted: the report is of what was measured until then")
 	}
 	return nil
 }
 
-func printList(comparisons []comparison) {
-	for _, c := range comparisons {
-		for _, f := range c.figures {
-			fmt.Printf("%-34s %s / %s: %s, goal %s\n", c.name, c.a.name, c.b.name, f.metric.name, f.goal())
+// runAll takes the comparisons in order. One that fails does not keep the
+// others from running; an interrupt does.
+func (r *runner) runAll(ctx context.Context, chosen []comparison) (outcomes []*outcome) {
+	for i := range chosen {
+		var left time.Duration
+		for k := range chosen[i:] {
+			left += r.estimate(&chosen[i+k])
+		}
+		r.progress.begin(chosen[i].name, left)
+		out := r.compare(ctx, &chosen[i])
+		if len(out.Runs) > 0 || ctx.Err() == nil {
+			outcomes = append(outcomes, out)
+		}
+		if ctx.Err() != nil {
+			r.progress.note("interrupted: what was measured so far is reported")
+			break
 		}
 	}
-}
-
-// traceable is perf, if it can count system calls here.
-func traceable() (string, error) {
-	perf, err := lookPath("perf", "linux-perf")
-	if err != nil {
-		return "", err
-	}
-	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if _, err := os.Stat(dir + "/events/raw_syscalls/sys_enter/id"); err == nil {
-			return perf, nil
-		}
-	}
-	return "", errors.New("-crossings: no tracefs: as root, mount -t tracefs nodev /sys/kernel/tracing")
+	return outcomes
 }

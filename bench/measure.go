@@ -5,235 +5,240 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 // runner takes the comparisons one after another.
 type runner struct {
-	shop      *workshop
-	rounds    int
-	duration  time.Duration // of a timed run
-	warmup    time.Duration
-	crossings bool // count kernel crossings, in a run of their own
-	wrk, perf string
-	progress  io.Writer
-	ends      time.Time // an estimate
+	shop     *workshop
+	rounds   int
+	duration time.Duration // of a timed run
+	warmup   time.Duration
+	wrk      string
+	counter  counter
+	progress *progress
 }
 
 // running is a server that accepts connections.
 type running struct {
 	*process
-	addr  string
-	sizes []int64 // of the answer to each load, on the wire, as checked
+	server *server
+	addr   string
+	sizes  []int64 // of the answers to each load, on the wire, as checked
+	rest   int64   // resident memory before any load
+	lines  chan string
 }
 
-// outcome is what came of a comparison.
-type outcome struct {
-	comparison
-	samples []sample
-	err     error // why there is no figure, or why there are fewer rounds
-}
-
-// side is the samples of one server, in the order of the rounds.
-func (o outcome) side(side string, counted bool) []sample {
-	var out []sample
-	for _, s := range o.samples {
-		if s.Side == side && (s.Round == 0) == counted {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func (o outcome) summary(m metric) summary {
-	return summarize(values(o.side("a", false), m), values(o.side("b", false), m))
-}
-
-func values(samples []sample, m metric) []float64 {
-	var out []float64
-	for _, s := range samples {
-		out = append(out, m.value(s))
-	}
-	return out
-}
+const (
+	aroundEach  = 250 * time.Millisecond // what a run takes beyond its duration
+	startingOne = 700 * time.Millisecond // and a server to start, be checked twice and stop
+	idleRun     = idleWait + 2*time.Second
+)
 
 // estimate is how long a comparison will take.
-func (r *runner) estimate(c comparison) time.Duration {
-	const aroundEach = 300 * time.Millisecond
+func (r *runner) estimate(c *comparison) time.Duration {
+	each := startingOne + r.warmup + time.Duration(r.rounds)*(r.duration+aroundEach)
+	if r.counter.perf != "" {
+		each += r.warmup + aroundEach
+	}
 	if c.idle > 0 {
-		return time.Duration(2*r.rounds) * (idleWait + 2*time.Second)
+		each = time.Duration(r.rounds) * (startingOne + idleRun)
 	}
-	d := 2 * (r.warmup + time.Duration(r.rounds)*(r.duration+aroundEach))
-	if r.crossings {
-		d += 2 * (r.duration + aroundEach)
-	}
-	return d
+	return time.Duration(len(c.sides)) * each
 }
 
-func (r *runner) left() time.Duration {
-	return max(0, time.Until(r.ends)).Round(time.Second)
+// compare measures the sides in turn: a b c, c b a, a b c, ... A side that is
+// missing, fails or answers wrongly is left out, and the others go on.
+func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
+	out := &outcome{
+		Name: c.name, Family: c.family, X: c.x, Conditions: c.conditions(), Placement: c.placement,
+		Metric: c.metric().name, Loads: len(c.loads), Rounds: r.rounds, Goals: c.goals,
+	}
+	for _, s := range c.sides {
+		out.Sides = append(out.Sides, side{Server: s.name})
+	}
+	if c.idle > 0 {
+		out.Loads = 0
+		r.compareIdle(ctx, c, out)
+	} else {
+		r.compareLoads(ctx, c, out)
+	}
+	out.Interrupted = ctx.Err() != nil
+	out.summarize()
+	return out
+}
+
+func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) {
+	servers := r.startAll(ctx, c, out)
+	defer func() {
+		for _, srv := range servers {
+			if srv != nil {
+				srv.stop()
+			}
+		}
+	}()
+	turn := func(round int, d time.Duration) {
+		for k := range servers {
+			i := k
+			if round%2 == 0 {
+				i = len(servers) - 1 - k
+			}
+			if servers[i] == nil || ctx.Err() != nil {
+				continue
+			}
+			s, err := r.measure(ctx, c, servers[i], d, round == countingRound)
+			if err != nil {
+				r.giveUp(ctx, out, servers, i, err)
+			} else if round >= countingRound {
+				r.record(out, s, round)
+			}
+		}
+	}
+	turn(warmingRound, r.warmup)
+	for round := 1; round <= r.rounds; round++ {
+		turn(round, r.duration)
+	}
+	if r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts }) {
+		turn(countingRound, r.warmup)
+	}
+	var reference *answers
+	for i, srv := range servers {
+		if srv != nil && ctx.Err() == nil {
+			if err := srv.check(c, &reference); err != nil {
+				r.giveUp(ctx, out, servers, i, err)
+			}
+		}
+	}
+}
+
+// Rounds that are not timed.
+const (
+	countingRound = 0
+	warmingRound  = -1
+)
+
+// startAll starts every side that is there and answers right; the others are nil.
+func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome) []*running {
+	servers := make([]*running, len(c.sides))
+	var reference *answers
+	for i, s := range c.sides {
+		if ctx.Err() != nil {
+			break
+		}
+		srv, err := r.start(ctx, c, s)
+		if err == nil {
+			out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
+			servers[i] = srv
+			err = srv.check(c, &reference)
+		}
+		if err != nil {
+			r.giveUp(ctx, out, servers, i, err)
+		}
+	}
+	return servers
+}
+
+// giveUp goes on without a side.
+func (r *runner) giveUp(ctx context.Context, out *outcome, servers []*running, i int, err error) {
+	if servers[i] != nil {
+		servers[i].stop()
+		servers[i] = nil
+	}
+	if ctx.Err() != nil {
+		return // what was measured so far counts
+	}
+	p := problem{failed, err.Error()}
+	var not missingError
+	var refused wrongError
+	switch {
+	case errors.As(err, &not):
+		p.Kind = missing
+	case errors.As(err, &refused):
+		p.Kind = wrong
+	}
+	out.Sides[i].Problem = p
+	r.progress.note("%s: %s is %s", out.Name, out.Sides[i].Server, p)
 }
 
 // start starts a server, and waits until it listens.
 func (r *runner) start(ctx context.Context, c *comparison, s *server) (*running, error) {
-	addr, err := freeAddr()
+	addr, err := r.shop.address(c.unix)
 	if err != nil {
 		return nil, err
 	}
 	argv, err := s.command(r.shop, c, addr)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+		return nil, err
 	}
 	env := environment()
 	if c.placement == pinned {
 		argv, env = onCPU(serverCPU, argv), environment("GOMAXPROCS=1")
 	}
-	p, err := startProcess(argv, env, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+	srv := &running{server: s, addr: addr, lines: make(chan string, 16)}
+	if srv.process, err = startProcess(argv, env, nil, lineWriter(srv.lines)); err != nil {
+		return nil, err
 	}
-	srv := &running{process: p, addr: addr}
-	if err := p.awaitListening(ctx, addr); err != nil {
-		p.stop()
-		return nil, fmt.Errorf("%s does not start: %w", s.name, err)
+	if err := srv.awaitListening(ctx, addr); err != nil {
+		srv.stop()
+		return nil, fmt.Errorf("it does not start: %w", err)
+	}
+	if srv.rest, err = residentSize(srv.pid()); err != nil {
+		srv.stop()
+		return nil, err
 	}
 	return srv, nil
 }
 
-// check makes sure that two servers answer every load of the comparison right,
-// and the same. Their figures would be worth nothing otherwise.
-func (c *comparison) check(a, b *running) error {
-	for i, l := range c.loads {
-		var answers []answer
-		for _, side := range []struct {
-			server *server
-			*running
-		}{{c.a, a}, {c.b, b}} {
-			got, err := checkAnswers(side.addr, l)
-			if err != nil {
-				return fmt.Errorf("refused: %s answers wrongly: %w", side.server.name, err)
-			}
-			side.sizes = append(side.sizes[:i], got.size)
-			answers = append(answers, got)
-		}
-		if err := sameAnswer(answers[0], answers[1]); err != nil {
-			return fmt.Errorf("refused: %s and %s answer GET %s differently: %w", c.a.name, c.b.name, l.path, err)
-		}
-	}
-	return nil
-}
-
-// compare measures a and b in turn.
-func (r *runner) compare(ctx context.Context, c comparison) (out outcome) {
-	out.comparison = c
-	if c.idle > 0 {
-		out.err = r.compareIdle(ctx, &out)
-		return out
-	}
-	out.err = r.pair(ctx, &c, func(a, b *running) error {
-		for _, srv := range []*running{a, b} {
-			if _, err := r.measure(ctx, &c, srv, r.warmup, false); err != nil {
-				return err
-			}
-		}
-		for round := 1; round <= r.rounds; round++ {
-			if err := r.round(ctx, &out, a, b, round); err != nil {
-				return err
-			}
-		}
-		if r.crossings {
-			return r.round(ctx, &out, a, b, 0)
-		}
-		return nil
-	})
-	return out
-}
-
-// pair runs f beside both servers, and checks that they still answer right
-// when it is done.
-func (r *runner) pair(ctx context.Context, c *comparison, f func(a, b *running) error) error {
-	a, err := r.start(ctx, c, c.a)
-	if err != nil {
-		return err
-	}
-	defer a.stop()
-	b, err := r.start(ctx, c, c.b)
-	if err != nil {
-		return err
-	}
-	defer b.stop()
-	if err := c.check(a, b); err != nil {
-		return err
-	}
-	if err := f(a, b); err != nil {
-		return err
-	}
-	return c.check(a, b)
-}
-
-// round is one timed run on either side; round 0 counts kernel crossings.
-func (r *runner) round(ctx context.Context, out *outcome, a, b *running, round int) error {
-	sa, err := r.measure(ctx, &out.comparison, a, r.duration, round == 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", out.a.name, err)
-	}
-	sb, err := r.measure(ctx, &out.comparison, b, r.duration, round == 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", out.b.name, err)
-	}
-	r.record(out, sa, sb, round)
-	return nil
-}
-
-// record keeps a pair of samples, and says so.
-func (r *runner) record(out *outcome, a, b sample, round int) {
-	a.Side, a.Server, a.Comparison, a.Round = "a", out.a.name, out.name, round
-	b.Side, b.Server, b.Comparison, b.Round = "b", out.b.name, out.name, round
-	out.samples = append(out.samples, a, b)
-	m, what := out.figures[0].metric, fmt.Sprintf("round %d/%d", round, r.rounds)
-	if round == 0 {
+// record keeps what was measured.
+func (r *runner) record(out *outcome, s sample, round int) {
+	s.Comparison, s.Round = out.Name, round
+	out.Runs = append(out.Runs, s)
+	m, what := metricNamed(out.Metric), fmt.Sprintf("round %d of %d", round, r.rounds)
+	if round == countingRound {
 		m, what = crossings, "counting"
 	}
-	s := summarize([]float64{m.value(a)}, []float64{m.value(b)})
-	fmt.Fprintf(r.progress, "  %s: %s: %s %.4g, %s %.4g, ratio %.3f; about %v left\n",
-		what, m.name, out.a.name, s.A, out.b.name, s.B, s.Ratio, r.left())
+	r.progress.show("%s, %s: %s: %.4g %s", out.Name, what, s.Server, m.value(s), m.name)
 }
 
 // compareIdle takes fresh servers every round: memory once taken is not always
 // given back.
-func (r *runner) compareIdle(ctx context.Context, out *outcome) error {
-	c := &out.comparison
+func (r *runner) compareIdle(ctx context.Context, c *comparison, out *outcome) {
 	for round := 1; round <= r.rounds; round++ {
-		err := r.pair(ctx, c, func(a, b *running) error {
-			sa, err := measureIdle(ctx, a, c.loads[0], c.idle)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.a.name, err)
+		var reference *answers
+		for i, s := range c.sides {
+			if out.Sides[i].Problem.Kind != "" || ctx.Err() != nil {
+				continue
 			}
-			sb, err := measureIdle(ctx, b, c.loads[0], c.idle)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.b.name, err)
+			servers := make([]*running, len(c.sides))
+			srv, err := r.start(ctx, c, s)
+			if err == nil {
+				servers[i] = srv
+				out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
+				err = srv.check(c, &reference)
 			}
-			r.record(out, sa, sb, round)
-			return nil
-		})
-		if err != nil {
-			return err
+			var got sample
+			if err == nil {
+				got, err = measureIdle(ctx, srv, c.loads[0], c.idle)
+			}
+			if err != nil {
+				r.giveUp(ctx, out, servers, i, err)
+				continue
+			}
+			srv.stop()
+			r.record(out, got, round)
 		}
 	}
-	return nil
 }
 
 // measure drives all loads of the comparison at once for d, and takes the CPU
 // time that the server used from before the first connection to after the last.
-func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d time.Duration, count bool) (sample, error) {
-	var s sample
-	begin := time.Now()
+func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d time.Duration, count bool) (s sample, err error) {
+	s = sample{Server: srv.server.name, Started: time.Now(), RestRSS: srv.rest}
 	all, err := machineTime()
 	if err != nil {
 		return s, err
@@ -242,27 +247,40 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 	if err != nil {
 		return s, err
 	}
-	counter := ""
+	own := int64(0)
+	if count && srv.server.counts {
+		if own, err = srv.ownCrossings(ctx); err != nil {
+			return s, err
+		}
+	}
 	procs := make([]*process, len(c.loads))
 	outputs := make([]bytes.Buffer, len(c.loads))
+	counted := filepath.Join(r.shop.dir, "perf.out")
 	for i, l := range c.loads {
-		argv, err := r.loadCommand(c, l, srv.addr, d)
-		if err == nil && count && i == 0 {
-			counter = filepath.Join(r.shop.dir, "perf.out")
-			argv, err = r.counting(argv, srv.pid(), counter)
+		argv, input, err := r.loadCommand(c, srv, i, d)
+		if err == nil && count && i == 0 && r.counter.perf != "" {
+			argv, err = r.counter.around(argv, srv.pid(), counted)
 		}
 		if err == nil {
-			procs[i], err = startProcess(argv, environment(), &outputs[i])
+			procs[i], err = startProcess(argv, environment(), bytes.NewReader(input), &outputs[i])
 		}
 		if err != nil {
-			return s, err
+			return s, fmt.Errorf("load generator for GET %s: %w", l.path, err)
 		}
 		defer procs[i].stop()
 	}
+	watched := watchAnswers(ctx, srv, c)
 	for _, p := range procs {
-		if err := p.wait(ctx); err != nil {
-			return s, fmt.Errorf("load generator: %w", err)
+		if werr := p.wait(ctx); werr != nil && err == nil {
+			err = fmt.Errorf("load generator: %w", werr)
 		}
+	}
+	var verr error
+	if s.Checked, verr = watched(); err == nil {
+		err = verr
+	}
+	if err != nil {
+		return s, err
 	}
 	after, err := cpuTime(srv.pid())
 	if err != nil {
@@ -277,54 +295,37 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 	for _, p := range procs {
 		others -= p.cpuUsed()
 	}
-	s.Others = max(0, float64(others)/float64(time.Since(begin)))
+	s.Others = max(0, float64(others)/float64(time.Since(s.Started)))
+	if count {
+		if err := r.readCounts(ctx, &s, srv, own, counted); err != nil {
+			return s, err
+		}
+	}
 	for i, l := range c.loads {
-		res, err := parseLoad(l, outputs[i].Bytes())
+		res, err := parseWrk(outputs[i].String())
 		if err != nil {
 			return s, err
 		}
 		if err := res.check(srv.sizes[i], l); err != nil {
-			return s, fmt.Errorf("refused: %w", err)
+			return s, wrongError("GET " + l.path + ": " + err.Error())
 		}
 		s.Results = append(s.Results, res)
-	}
-	if counter != "" {
-		text, err := os.ReadFile(counter)
-		if err != nil {
-			return s, err
-		}
-		s.Crossings, err = parsePerf(string(text))
-		return s, err
 	}
 	return s, nil
 }
 
-func (r *runner) loadCommand(c *comparison, l load, addr string, d time.Duration) ([]string, error) {
-	if l.close {
-		return closeLoadCommand(c.placement, l, addr, d)
+// loadCommand is a load generator, and its standard input: wrk, or bench
+// itself where wrk cannot do it or would not notice that answers are wrong.
+func (r *runner) loadCommand(c *comparison, srv *running, i int, d time.Duration) (argv []string, input []byte, err error) {
+	l := c.loads[i]
+	if c.unix || l.close || l.echo > 0 {
+		return generatorCommand(c.placement, generation{
+			Addr: srv.addr, Request: []byte(l.request(srv.addr)), Conns: l.conns, Close: l.close,
+			Duration: d, Size: srv.sizes[i], Body: l.body, Echo: l.echo, Pipeline: l.pipeline,
+		})
 	}
-	return wrkCommand(r.wrk, r.shop.script, c.placement, wrkThreads(c.placement, len(c.loads)), l, addr, d), nil
-}
-
-func parseLoad(l load, out []byte) (r result, err error) {
-	if l.close {
-		err = json.Unmarshal(out, &r)
-		return r, err
+	if r.wrk == "" {
+		return nil, nil, missingError("wrk is not installed: apt-get install wrk")
 	}
-	return parseWrk(string(out))
-}
-
-// counting is the command line that runs argv while perf counts the system
-// calls of the server and its children.
-func (r *runner) counting(argv []string, server int, output string) ([]string, error) {
-	tree, err := processTree(server)
-	if err != nil {
-		return nil, err
-	}
-	var pids []string
-	for _, st := range tree {
-		pids = append(pids, fmt.Sprint(st.pid))
-	}
-	return append([]string{r.perf, "stat", "-x,", "-e", "raw_syscalls:sys_enter",
-		"-o", output, "-p", strings.Join(pids, ","), "--"}, argv...), nil
+	return wrkCommand(r.wrk, r.shop.dir, c.placement, wrkThreads(c.placement, len(c.loads)), l, srv.addr, d), nil, nil
 }

@@ -4,7 +4,7 @@ package main
 
 import (
 	"fmt"
-	"io"
+	"html"
 	"net"
 	"os"
 	"path/filepath"
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 func serverOf(name, response string) *server {
-	return &server{name, func(_ *workshop, _ *comparison, addr string) ([]string, error) {
+	return &server{name: name, command: func(_ *workshop, _ *comparison, addr string) ([]string, error) {
 		return []string{"env", testServer + "=" + addr, testResponse + "=" + response, os.Args[0]}, nil
 	}}
 }
@@ -48,50 +48,133 @@ func serverOf(name, response string) *server {
 // many bytes each.
 func fakeWrk(t *testing.T, size int) string {
 	t.Helper()
-	out := strings.Replace(wrkQuiet, "298223 requests in 3.01s, 13.50MB read",
-		fmt.Sprintf("1000 requests in 3.01s, %d000.00B read", size), 1)
 	path := filepath.Join(t.TempDir(), "wrk")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\ncat <<'EOF'\n"+out+"EOF\n"), 0o755); err != nil {
+	script := fmt.Sprintf("#!/bin/sh\necho 'counted {\"requests\":1000,\"elapsed_ns\":1000000000,\"bytes\":%d}'\n", 1000*size)
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
+// testRunner times three rounds with a load generator that is none.
+func testRunner(t *testing.T, size int) *runner {
+	t.Helper()
+	return &runner{shop: &workshop{dir: t.TempDir(), made: map[string]error{}}, wrk: fakeWrk(t, size),
+		rounds: 3, duration: time.Second, warmup: time.Second, progress: newProgress(discard(t), 1)}
+}
+
+func discard(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// A server that answers wrongly is wrong, not fast; the others go on.
 func TestCompare(t *testing.T) {
 	const body = "Hello, World!"
 	right := ok(body)
 	for _, tc := range []struct {
 		name, response string
 		size           int    // of the answers under load
-		want           string // in the error; empty: none
+		kind           string // of b's problem; empty: none
+		want           string // in it
 	}{
-		{"the same", right, len(right), ""},
-		{"a wrong byte", strings.Replace(right, "Hello", "hello", 1), len(right), "refused: b answers wrongly"},
-		{"a short body", ok("Hello"), len(right), "refused: b answers wrongly"},
-		{"an error", strings.Replace(right, "200 OK", "500 Oops", 1), len(right), "refused: b answers wrongly"},
-		{"other headers", ok(body, "Vary: *\r\n"), len(right), "refused: a and b answer GET / differently"},
-		{"shorter answers under load", right, len(right) / 2, "refused: "},
+		{"the same", right, len(right), "", ""},
+		{"a wrong byte", strings.Replace(right, "Hello", "hello", 1), len(right), wrong, "byte 0"},
+		{"a short body", ok("Hello"), len(right), wrong, "5 bytes, not 13"},
+		{"an error", strings.Replace(right, "200 OK", "500 Oops", 1), len(right), wrong, "status 500"},
+		{"other headers", ok(body, "Vary: *\r\n"), len(right), wrong, "not answered as by a"},
+		{"shorter answers under load", right, len(right) / 2, wrong, "bytes an answer under load"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := &runner{shop: &workshop{}, wrk: fakeWrk(t, tc.size), rounds: 3, duration: time.Second, warmup: time.Second, progress: io.Discard}
-			out := r.compare(t.Context(), comparison{
-				name: "test", placement: free,
-				a: serverOf("a", right), b: serverOf("b", tc.response),
-				loads:   []load{{path: "/", conns: 1, body: []byte(body)}},
-				figures: []figure{{metric: cpuPerRequest}},
+			out := testRunner(t, tc.size).compare(t.Context(), &comparison{
+				name: "test", placement: free, sides: []*server{serverOf("a", right), serverOf("b", tc.response), missingServer},
+				loads: []load{{path: "/", conns: 1, body: []byte(body)}},
 			})
-			if tc.want == "" {
-				if out.err != nil || len(out.samples) != 6 {
-					t.Errorf("%d samples, %v", len(out.samples), out.err)
-				}
-				return
+			if p := out.Sides[1].Problem; p.Kind != tc.kind || !strings.Contains(p.Why, tc.want) {
+				t.Errorf("b is %q, want %s: %s", p, tc.kind, tc.want)
 			}
-			if out.err == nil || !strings.Contains(out.err.Error(), tc.want) {
-				t.Errorf("got %v, want %q", out.err, tc.want)
+			if p := out.Sides[2].Problem; p.Kind != missing {
+				t.Errorf("what is not installed is %q", p)
 			}
-			if len(out.samples) != 0 {
-				t.Errorf("it was timed: %+v", out.samples)
+			rows := map[string]bool{}
+			for _, r := range out.Rows {
+				rows[r.Server] = true
+			}
+			if rows["b"] != (tc.kind == "") || rows["a"] != (tc.size == len(right)) || rows[missingServer.name] {
+				t.Errorf("figures of %v", rows)
 			}
 		})
+	}
+}
+
+var missingServer = &server{name: "missing", command: func(*workshop, *comparison, string) ([]string, error) {
+	return nil, missingError("it is not installed")
+}}
+
+// A server that does not start is one line, and the rest goes on.
+func TestCompareGoesOn(t *testing.T) {
+	right := ok("x")
+	ends := &server{name: "ends", command: func(*workshop, *comparison, string) ([]string, error) {
+		return []string{"sh", "-c", "echo the port is in use >&2; exit 1"}, nil
+	}}
+	out := testRunner(t, len(right)).compare(t.Context(), &comparison{
+		name: "test", placement: free, sides: []*server{ends, serverOf("b", right)}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
+	})
+	if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, "the port is in use") || strings.Contains(p.Why, "\n") {
+		t.Errorf("the first is %q", p)
+	}
+	if len(out.timed("b", cpuPerRequest)) != 3 {
+		t.Errorf("the second has %d rounds", len(out.timed("b", cpuPerRequest)))
+	}
+}
+
+// The report has every chart, every comparison and every condition, and nothing
+// that a browser would have to fetch.
+func TestReport(t *testing.T) {
+	rep := &report{Machine: thisMachine(), Switch: modeSwitch{180}, Guest: "guest's table"}
+	for i, k := range chartKinds {
+		o := outcomeOf(5, 7, 10)
+		o.Name, o.Family, o.X, o.Conditions = fmt.Sprintf("test/%d", i), k.family, float64(i+1), "conditions <of> it"
+		o.Sides = append(o.Sides, side{Server: "c", Problem: problem{missing, "not installed"}})
+		o.summarize()
+		rep.Outcomes = append(rep.Outcomes, o)
+	}
+	dir := t.TempDir()
+	if err := rep.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for _, want := range []string{"guest&#39;s table", "conditions &lt;of&gt; it", "c: missing: not installed", "180 ns", "CPU µs/request/b ≤ 0.75: met"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if n := strings.Count(text, "<svg"); n != len(chartKinds) {
+		t.Errorf("%d charts, want %d", n, len(chartKinds))
+	}
+	for _, k := range chartKinds {
+		svg, err := os.ReadFile(filepath.Join(dir, k.file()))
+		if err != nil || !strings.HasPrefix(string(svg), "<svg") || !strings.Contains(text, html.EscapeString(k.title)) {
+			t.Errorf("%s: %.20s, %v", k.title, svg, err)
+		}
+	}
+	for _, fetched := range []string{"src=", "<link", "<script", "url("} {
+		if strings.Contains(text, fetched) {
+			t.Errorf("the page has a %s", fetched)
+		}
+	}
+	var out strings.Builder
+	printTable(&out, rep)
+	if !strings.Contains(out.String(), "c: missing: not installed") || !strings.Contains(out.String(), "0.700 (0.700-0.700)") {
+		t.Errorf("the table is\n%s", out.String())
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every Linux.
@@ -18,7 +20,7 @@ const tick = 10 * time.Millisecond
 // procStat is what bench needs of a /proc/PID/stat.
 type procStat struct {
 	pid, ppid int
-	cpu       time.Duration // user and system, of all threads and of children waited for
+	waited    time.Duration // CPU time of children that have ended and were waited for
 }
 
 // parseStat reads a /proc/PID/stat line: "pid (comm) state ppid ...". comm is
@@ -45,12 +47,12 @@ func parseStat(line []byte) (procStat, error) {
 	if st.ppid, err = at(4); err != nil {
 		return procStat{}, err
 	}
-	for _, n := range []int{14, 15, 16, 17} { // utime, stime, cutime, cstime
+	for _, n := range []int{16, 17} { // cutime, cstime
 		ticks, err := at(n)
 		if err != nil {
 			return procStat{}, err
 		}
-		st.cpu += time.Duration(ticks) * tick
+		st.waited += time.Duration(ticks) * tick
 	}
 	return st, nil
 }
@@ -87,14 +89,34 @@ func processTree(root int) ([]procStat, error) {
 	return tree, nil
 }
 
-// cpuTime is what the process and its descendants have used.
+// cpuTime is what the process and its descendants have used, user and system.
+// A process's own time is read from its clock, which counts nanoseconds:
+// /proc/PID/stat has the same figure rounded to 10 ms.
 func cpuTime(root int) (time.Duration, error) {
 	tree, err := processTree(root)
+	if err != nil {
+		return 0, err
+	}
 	var sum time.Duration
 	for _, st := range tree {
-		sum += st.cpu
+		own, err := processClock(st.pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += own + st.waited
 	}
-	return sum, err
+	return sum, nil
+}
+
+// processClock is what clock_getcpuclockid(3) gives access to: the CPU time of
+// all threads of a process, those that have ended included.
+func processClock(pid int) (time.Duration, error) {
+	const ofProcess = 2 // CPUCLOCK_SCHED; the complement of the id above it
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|ofProcess), &ts); err != nil {
+		return 0, fmt.Errorf("the CPU clock of process %d: %w", pid, err)
+	}
+	return time.Duration(ts.Nano()), nil
 }
 
 // machineTime is the CPU time that all processes of the machine have used, and

@@ -14,7 +14,7 @@ import (
 
 func TestParseStat(t *testing.T) {
 	const rest = " S 7 1 1 0 -1 4194560 1 2 3 4 10 20 300 4000 20 0 1 0 5 6 7"
-	want := procStat{pid: 42, ppid: 7, cpu: 4330 * tick}
+	want := procStat{pid: 42, ppid: 7, waited: 4300 * tick}
 	for _, comm := range []string{"nginx", "nginx: worker", "a) S 1 (b", ")", "((", "new\nline"} {
 		got, err := parseStat([]byte("42 (" + comm + ")" + rest + "\n"))
 		if err != nil {
@@ -61,7 +61,7 @@ func startFamily(t *testing.T) (*process, *os.File) {
 	defer w.Close()
 	t.Cleanup(func() { r.Close() })
 	r.SetReadDeadline(time.Now().Add(time.Minute))
-	p, err := startProcess([]string{"sh", "-c", "sleep 600 2>/dev/null & echo started; wait"}, environment(), w)
+	p, err := startProcess([]string{"sh", "-c", "sleep 600 2>/dev/null & echo started; wait"}, environment(), nil, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestAwaitListeningFailsWithTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startProcess([]string{"sh", "-c", "echo starting >&2; echo 'no such port' >&2; exit 3"}, nil, nil)
+	p, err := startProcess([]string{"sh", "-c", "echo starting >&2; echo 'no such port' >&2; exit 3"}, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestAwaitListeningFailsWithTheProcess(t *testing.T) {
 }
 
 func TestWaitStopsWhenInterrupted(t *testing.T) {
-	p, err := startProcess([]string{"sleep", "600"}, environment(), nil)
+	p, err := startProcess([]string{"sleep", "600"}, environment(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

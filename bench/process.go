@@ -36,11 +36,11 @@ type process struct {
 	err    error         // what Wait returned; read after exited
 }
 
-func startProcess(argv []string, env []string, stdout io.Writer) (*process, error) {
+func startProcess(argv, env []string, stdin io.Reader, stdout io.Writer) (*process, error) {
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stderr = &p.stderr
-	p.cmd.Stdout = stdout
+	p.cmd.Stdin, p.cmd.Stdout = stdin, stdout
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -125,15 +125,25 @@ func (p *process) awaitListening(ctx context.Context, addr string) error {
 }
 
 func accepts(addr string) bool {
-	c, err := net.DialTimeout("tcp4", addr, time.Second)
+	c, err := dial(addr, time.Second)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
 	// A connection to a port of the ephemeral range that nobody listens on
 	// can, rarely, be given that very port and meet itself.
-	return c.LocalAddr().String() != c.RemoteAddr().String()
+	return strings.HasPrefix(addr, unixPrefix) || c.LocalAddr().String() != c.RemoteAddr().String()
 }
+
+// dial connects to an address of a server: HOST:PORT, or unix:PATH.
+func dial(addr string, timeout time.Duration) (net.Conn, error) {
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		return net.DialTimeout("unix", path, timeout)
+	}
+	return net.DialTimeout("tcp4", addr, timeout)
+}
+
+const unixPrefix = "unix:"
 
 // freeAddr is a loopback address that nobody listens on.
 func freeAddr() (string, error) {
@@ -173,6 +183,11 @@ func raiseFileLimit() error {
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &rl)
 }
 
+// missingError says what this machine does not have.
+type missingError string
+
+func (e missingError) Error() string { return string(e) }
+
 // lookPath finds a tool, also where Debian keeps servers.
 func lookPath(name, pkg string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
@@ -181,5 +196,5 @@ func lookPath(name, pkg string) (string, error) {
 	if path := "/usr/sbin/" + name; syscall.Access(path, 1) == nil {
 		return path, nil
 	}
-	return "", errors.New(name + " is missing: install Debian's package " + pkg)
+	return "", missingError(name + " is not installed: apt-get install " + pkg)
 }

@@ -3,126 +3,118 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 )
 
-// usable says whether there is a figure to show. What was measured before an
-// interrupt counts; what was measured of a server that failed or turned out to
-// answer wrongly does not.
-func (o outcome) usable(s summary) bool {
-	return s.Rounds > 0 && (o.err == nil || errors.Is(o.err, context.Canceled))
+// report is everything that came of a run of bench.
+type report struct {
+	Machine  machine    `json:"machine"`
+	Switch   modeSwitch `json:"mode_switch"`
+	Guest    string     `json:"guest,omitempty"` // instructions counted in QEMU, as make test-vm-cost prints them
+	Outcomes []*outcome `json:"comparisons"`
 }
 
-// verdict is what a row says about its goal.
-func (o outcome) verdict(f figure, s summary, rounds int) string {
-	var notes string
-	for _, sample := range o.samples {
-		if sample.errors() > 0 {
-			notes = ", errors"
-		}
+// write writes the report's files into dir, in which those of an earlier run are
+// replaced.
+func (rep *report) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
-	switch {
-	case !o.usable(s) && errors.Is(o.err, context.Canceled):
-		return "interrupted"
-	case !o.usable(s):
-		return o.err.Error()
-	case s.Rounds < rounds:
-		notes += ", interrupted"
-	}
-	switch {
-	case f.limit == 0:
-		return "-" + notes
-	case f.met(s):
-		return "met" + notes
-	}
-	return "missed" + notes
-}
-
-// printTable is the report for a terminal.
-func printTable(w io.Writer, m machine, outcomes []outcome, rounds int) {
-	fmt.Fprintf(w, "\n%s\n\n", m)
-	defer fmt.Fprintln(w, "\nothers: processors that something else kept busy meanwhile; measure again if it is not near 0.")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer t.Flush()
-	fmt.Fprintln(t, "comparison\ta / b\tfigure\ta\tb\ta/b (range)\tgoal\tverdict\trps\tp99 ms\tcrossings\terrors\tothers")
-	for _, o := range outcomes {
-		for i, f := range o.figures {
-			s := o.summary(f.metric)
-			fmt.Fprintf(t, "%s\t%s / %s\t", o.name, o.a.name, o.b.name)
-			if !o.usable(s) {
-				// Not ended by a tab, it does not widen its column.
-				fmt.Fprintf(t, "no figure: %s\n", o.verdict(f, s, rounds))
-				break
-			}
-			fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%.3f (%.3f-%.3f)\t%s\t%s", f.metric.name, s.A, s.B, s.Ratio, s.Low, s.High, f.goal(), o.verdict(f, s, rounds))
-			if i == 0 {
-				o.printSides(t)
-			}
-			fmt.Fprintln(t)
-		}
-	}
-}
-
-// printSides prints, for each side, what is beside the figure.
-func (o outcome) printSides(w io.Writer) {
-	if o.idle > 0 {
-		return
-	}
-	rps, lat := o.summary(throughput), o.summary(p99(0))
-	fmt.Fprintf(w, "\t%.0f / %.0f\t%.2f / %.2f", rps.A, rps.B, lat.A, lat.B)
-	if a, b := o.side("a", true), o.side("b", true); len(a) > 0 && len(b) > 0 {
-		fmt.Fprintf(w, "\t%.2f / %.2f", crossings.value(a[0]), crossings.value(b[0]))
-	} else {
-		fmt.Fprint(w, "\t")
-	}
-	var errs [2]int64
-	for _, s := range o.samples {
-		errs[s.Side[0]-'a'] += s.errors()
-	}
-	others := o.summary(busyOthers)
-	fmt.Fprintf(w, "\t%d / %d\t%.2f / %.2f", errs[0], errs[1], others.A, others.B)
-}
-
-type jsonFigure struct {
-	Name    string  `json:"name"`
-	Summary summary `json:"summary"`
-	Goal    string  `json:"goal"`
-	Verdict string  `json:"verdict"`
-}
-
-type jsonComparison struct {
-	Name      string       `json:"name"`
-	A         string       `json:"a"`
-	B         string       `json:"b"`
-	Placement placement    `json:"placement"`
-	Figures   []jsonFigure `json:"figures"`
-}
-
-// writeJSON writes every single run, and what was made of them.
-func writeJSON(path string, m machine, outcomes []outcome, rounds int) error {
-	doc := struct {
-		Machine     machine          `json:"machine"`
-		Comparisons []jsonComparison `json:"comparisons"`
-		Runs        []sample         `json:"runs"`
-	}{Machine: m}
-	for _, o := range outcomes {
-		c := jsonComparison{Name: o.name, A: o.a.name, B: o.b.name, Placement: o.placement}
-		for _, f := range o.figures {
-			s := o.summary(f.metric)
-			c.Figures = append(c.Figures, jsonFigure{f.metric.name, s, f.goal(), o.verdict(f, s, rounds)})
-		}
-		doc.Comparisons = append(doc.Comparisons, c)
-		doc.Runs = append(doc.Runs, o.samples...)
-	}
-	text, err := json.MarshalIndent(doc, "", "  ")
+	text, err := json.MarshalIndent(rep, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	if err := os.WriteFile(filepath.Join(dir, "runs.json"), append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	charts, err := rep.charts()
+	if err != nil {
+		return err
+	}
+	for _, c := range charts {
+		if err := os.WriteFile(filepath.Join(dir, c.File), []byte(c.SVG), 0o644); err != nil {
+			return err
+		}
+	}
+	f, err := os.Create(filepath.Join(dir, "report.html"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return rep.writeHTML(f, charts)
+}
+
+// printList prints comparisons and their goals.
+func printList(w io.Writer, comparisons []comparison) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	for _, c := range comparisons {
+		var names, goals []string
+		for _, s := range c.sides {
+			names = append(names, s.name)
+		}
+		for _, g := range c.goals {
+			goals = append(goals, g.String())
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", c.name, strings.Join(names, ", "), strings.Join(goals, "; "))
+	}
+}
+
+// printTable is the report for a terminal.
+func printTable(w io.Writer, rep *report) {
+	fmt.Fprintf(w, "\n%s\n%s\n", rep.Machine, rep.Switch)
+	for _, o := range rep.Outcomes {
+		fmt.Fprintf(w, "\n%s: %s\n", o.Name, o.Conditions)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(t, "  server\t%s\t%s / this (range)\trequests/s\tp50 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
+		for _, r := range o.Rows {
+			fmt.Fprintf(t, "  %s\t%.4g\t%s\t%s\t%s\t%s\t%d\t%.2f\t%s\n", r.Server, r.Value, r.Ratio(), each(r.RPS, "%.0f"),
+				r.Latencies(), r.Counted(), r.Errors, r.Others, strings.Join(r.Verdicts, "; "))
+		}
+		t.Flush()
+		for _, s := range o.Sides {
+			if s.Problem != (problem{}) {
+				fmt.Fprintf(w, "  %s: %s\n", s.Server, s.Problem)
+			}
+		}
+	}
+	fmt.Fprintln(w, "\nothers: processors that something else kept busy meanwhile; measure again if it is not near 0.")
+}
+
+// Ratio is the reference's figure to this server's.
+func (r row) Ratio() string {
+	return fmt.Sprintf("%.3f (%.3f-%.3f)", r.Primary.Ratio, r.Primary.Low, r.Primary.High)
+}
+
+func (r row) Latencies() string {
+	var all []string
+	for i := range r.P50 {
+		all = append(all, fmt.Sprintf("%.2f / %.2f / %.2f", r.P50[i], r.P99[i], r.P999[i]))
+	}
+	return strings.Join(all, ", ")
+}
+
+// Counted is what the kernel counted a request, and what the server did.
+func (r row) Counted() string {
+	switch {
+	case r.Crossings == 0 && r.OwnCrossings == 0:
+		return "-"
+	case r.OwnCrossings == 0:
+		return fmt.Sprintf("%.2f", r.Crossings)
+	}
+	return fmt.Sprintf("%.2f (own %.2f)", r.Crossings, r.OwnCrossings)
+}
+
+func each(values []float64, format string) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, fmt.Sprintf(format, v))
+	}
+	return strings.Join(all, ", ")
 }

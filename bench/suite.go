@@ -12,107 +12,164 @@ const idleConns = 9000
 
 var helloBody = []byte("Hello, World!")
 
-// suite is every comparison, in the order they run.
-func suite(files map[int][]byte) []comparison {
-	hello := func(conns int) []load {
-		return []load{{path: "/", conns: conns, body: helloBody}}
-	}
-	static := func(kib int) []load {
-		return []load{{path: "/" + fileName(kib), conns: 50, body: files[kib]}}
-	}
-	cpu := func(limit float64) []figure {
-		return []figure{{metric: cpuPerRequest, limit: limit}}
-	}
-	var all []comparison
-	add := func(c comparison) { all = append(all, c) }
+// A suite collects comparisons, in the order they run.
+type suiteBuilder struct {
+	on    backends
+	files map[int][]byte
+	all   []comparison
+}
 
+// suite is every comparison there is.
+func suite(on backends) []comparison {
+	b := &suiteBuilder{on: on, files: testFiles()}
+	b.hello()
+	b.waysToConnect()
+	b.memoryAndBlocking()
+	b.echo()
+	b.staticFiles()
+	b.paper()
+	b.peers()
+	return b.all
+}
+
+// both is esca on the chosen backend as the reference, on every other one, so
+// that aggregation alone has its figure, and peers.
+func (b *suiteBuilder) both(make func(backend string) *server, peers ...*server) []*server {
+	sides := []*server{make(b.on.chosen)}
+	for _, other := range b.on.others {
+		sides = append(sides, make(other))
+	}
+	return append(sides, peers...)
+}
+
+func hello(conns int) []load { return []load{{path: "/", conns: conns, body: helloBody}} }
+
+func (b *suiteBuilder) file(kib, conns int) []load {
+	return []load{{path: "/" + fileName(kib), conns: conns, body: b.files[kib]}}
+}
+
+func (b *suiteBuilder) add(c comparison) { b.all = append(b.all, c) }
+
+// cpuGoal is a limit for the CPU of esca's chosen backend beside a peer.
+func cpuGoal(against *server, limit float64) goal {
+	return goal{Metric: cpuPerRequest.name, Against: against.name, Limit: limit}
+}
+
+func (b *suiteBuilder) hello() {
+	everybody := b.both(esca, fasthttpServer, nethttp, gnetConstant, epollLoop, uringLoop)
+	short := b.both(esca, fasthttpServer, epollLoop)
 	for _, h := range []struct {
 		conns int
-		limit float64
-		floor float64
-	}{{50, 0.75, 1.2}, {256, 0.75, 1.2}, {1000, 0.7, 1.2}, {4000, 0, 0}} {
-		add(comparison{name: fmt.Sprintf("hello/free/c%d", h.conns), a: esca, b: fasthttpServer,
-			placement: free, loads: hello(h.conns), figures: cpu(h.limit)})
-		if h.floor != 0 {
-			add(comparison{name: fmt.Sprintf("floor/free/c%d", h.conns), a: esca, b: floor,
-				placement: free, loads: hello(h.conns), figures: cpu(h.floor)})
-		}
+		sides []*server
+		kinds kind
+		goals []goal
+	}{
+		{1, everybody, full, nil},
+		{8, everybody, full, nil},
+		{50, everybody, quick, []goal{cpuGoal(fasthttpServer, 0.75), cpuGoal(epollLoop, 1.2)}},
+		{256, everybody, full, []goal{cpuGoal(fasthttpServer, 0.75), cpuGoal(epollLoop, 1.2)}},
+		{1000, everybody, full, []goal{cpuGoal(fasthttpServer, 0.7), cpuGoal(epollLoop, 1.2)}},
+		{4000, short, full, nil},
+		{10000, short, full, nil},
+	} {
+		b.add(comparison{name: fmt.Sprintf("hello/free/c%d", h.conns), family: "hello/free", x: float64(h.conns),
+			sides: h.sides, placement: free, loads: hello(h.conns), goals: h.goals, kinds: h.kinds})
 	}
-	add(comparison{name: "hello/pinned/c50", a: esca, b: fasthttpServer, placement: pinned, loads: hello(50), figures: cpu(0)})
-	add(comparison{name: "hello/pinned/c256", a: esca, b: fasthttpServer, placement: pinned, loads: hello(256), figures: cpu(0)})
-	add(comparison{name: "pipeline16/pinned/c50", a: esca, b: fasthttpServer, placement: pinned,
-		loads: []load{{path: "/", conns: 50, pipeline: 16, body: helloBody}}, figures: cpu(0.9)})
-	add(comparison{name: "close/free/c50", a: esca, b: fasthttpServer, placement: free,
-		loads: []load{{path: "/", conns: 50, close: true, body: helloBody}}, figures: cpu(0)})
-	add(comparison{name: "idle/free", a: esca, b: fasthttpServer, placement: free, idle: idleConns, loads: hello(1),
-		figures: []figure{{metric: idleBytes, limit: 700, absolute: true}}})
-	add(comparison{name: "mix/free", a: esca, b: fasthttpServer, placement: free, loops: 1,
+	b.add(comparison{name: "hello/pinned/c50", sides: append(slices.Clone(everybody), nginx), placement: pinned, loads: hello(50)})
+	b.add(comparison{name: "hello/pinned/c256", sides: short, placement: pinned, loads: hello(256)})
+	b.add(comparison{name: "pipeline16/pinned/c50", sides: b.both(esca, fasthttpServer, nethttp, gnetConstant, epollLoop, uringLoop), placement: pinned,
+		loads: []load{{path: "/", conns: 50, pipeline: 16, body: helloBody}}, goals: []goal{cpuGoal(fasthttpServer, 0.9)}, kinds: quick})
+}
+
+func (b *suiteBuilder) waysToConnect() {
+	b.add(comparison{name: "close/free/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx), placement: free,
+		loads: []load{{path: "/", conns: 50, close: true, body: helloBody}}, kinds: quick})
+	b.add(comparison{name: "unix/pinned/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx, epollLoop, uringLoop), placement: pinned, unix: true,
+		loads: hello(50), kinds: quick})
+	b.add(comparison{name: "unix/free/c256", sides: b.both(esca, fasthttpServer), placement: free, unix: true, loads: hello(256)})
+}
+
+func (b *suiteBuilder) memoryAndBlocking() {
+	b.add(comparison{name: "idle/free", sides: append([]*server{esca(b.on.chosen)}, fasthttpServer, nethttp, gnetConstant, nginx, epollLoop),
+		placement: free, idle: idleConns, loads: hello(1), kinds: quick,
+		goals: []goal{{Metric: idleBytes.name, Limit: 700}}})
+	b.add(comparison{name: "mix/free", sides: b.both(esca, fasthttpServer, nethttp), placement: free, loops: 1,
 		loads: []load{
 			{path: "/slow", conns: 256, body: helloBody},
 			{path: "/quick", conns: 16, body: helloBody},
 		},
-		figures: []figure{
-			{metric: throughput.named("slow requests/s"), limit: 0.95, atLeast: true},
-			{metric: p99(1).named("quick p99 ms"), limit: 3, absolute: true},
-			{metric: cpuPerRequest},
+		goals: []goal{
+			{Metric: "slow requests/s", Against: fasthttpServer.name, Limit: 0.95, AtLeast: true},
+			{Metric: "quick p99 ms", Limit: 3},
 		}})
-	for _, s := range []struct {
-		kib             int
-		nginx, lighttpd float64
-	}{{1, 0.8, 0.9}, {20, 0, 0}, {100, 1, 0}} {
-		add(comparison{name: fmt.Sprintf("nginx/pinned/%dk", s.kib), a: escahttp, b: nginx,
-			placement: pinned, loads: static(s.kib), figures: cpu(s.nginx)})
-		if s.kib == 100 {
-			add(comparison{name: "nginx-push/pinned/100k", a: escahttp, b: nginxPush,
-				placement: pinned, loads: static(s.kib), figures: cpu(s.nginx)})
-		}
-		add(comparison{name: fmt.Sprintf("lighttpd/pinned/%dk", s.kib), a: escahttp, b: lighttpd,
-			placement: pinned, loads: static(s.kib), figures: cpu(s.lighttpd)})
-	}
+}
 
-	// Peers beside each other: is this machine the one the goals were set on?
-	// And a server beside itself: how far from 1 is noise?
-	peers := []comparison{
-		{name: "peers/noise/free/c50", a: fasthttpServer, b: fasthttpServer, placement: free, loads: hello(50)},
-		{name: "peers/noise/pinned/c50", a: fasthttpServer, b: fasthttpServer, placement: pinned, loads: hello(50)},
-		{name: "peers/fasthttp-floor/free/c50", a: fasthttpServer, b: floor, placement: free, loads: hello(50)},
-		{name: "peers/fasthttp-floor/free/c256", a: fasthttpServer, b: floor, placement: free, loads: hello(256)},
-		{name: "peers/fasthttp-floor/free/c1000", a: fasthttpServer, b: floor, placement: free, loads: hello(1000)},
-		{name: "peers/fasthttp-floor/pinned/c50", a: fasthttpServer, b: floor, placement: pinned, loads: hello(50)},
-		{name: "peers/fasthttp-floor/pipeline16", a: fasthttpServer, b: floor, placement: pinned,
-			loads: []load{{path: "/", conns: 50, pipeline: 16, body: helloBody}}},
-		{name: "peers/nethttp-fasthttp/pinned/c50", a: nethttp, b: fasthttpServer, placement: pinned, loads: hello(50)},
-		{name: "peers/nethttp-fasthttp/close", a: nethttp, b: fasthttpServer, placement: free,
-			loads: []load{{path: "/", conns: 50, close: true, body: helloBody}}},
-		{name: "peers/nethttp-fasthttp/idle", a: nethttp, b: fasthttpServer, placement: free, idle: idleConns, loads: hello(1),
-			figures: []figure{{metric: idleBytes}}},
-		{name: "peers/nethttp-fasthttp/mix", a: nethttp, b: fasthttpServer, placement: free,
-			loads:   []load{{path: "/slow", conns: 256, body: helloBody}, {path: "/quick", conns: 16, body: helloBody}},
-			figures: []figure{{metric: throughput.named("slow requests/s")}, {metric: p99(1).named("quick p99 ms")}, {metric: cpuPerRequest}}},
-	}
-	for _, kib := range fileSizes {
-		peers = append(peers, comparison{name: fmt.Sprintf("peers/nginx-nopush/%dk", kib), a: nginxPush, b: nginx,
-			placement: pinned, loads: static(kib)})
-		peers = append(peers, comparison{name: fmt.Sprintf("peers/nginx-lighttpd/%dk", kib), a: nginx, b: lighttpd,
-			placement: pinned, loads: static(kib)})
-	}
-	for _, c := range peers {
-		c.extra = true
-		if c.figures == nil {
-			c.figures = cpu(0)
+// echo is a gnet.EventHandler on esca beside gnet itself.
+func (b *suiteBuilder) echo() {
+	sizes := []int{64, 1 << 10, 64 << 10, 1 << 20}
+	for _, size := range sizes {
+		for _, conns := range []int{50, 1000, 4000} {
+			if size*conns > 1<<30 {
+				continue // it would be the machine's memory
+			}
+			c := comparison{name: fmt.Sprintf("echo/free/%d/c%d", size, conns), family: fmt.Sprintf("echo/free/c%d", conns), x: float64(size),
+				sides: b.both(escaEcho, gnetEcho), placement: free, loads: []load{{echo: size, conns: conns}}, goals: []goal{cpuGoal(gnetEcho, 1)}}
+			if conns == 50 && size == 64 {
+				c.kinds = quick
+			}
+			b.add(c)
 		}
-		add(c)
 	}
-	return all
+	for _, size := range sizes[:2] {
+		b.add(comparison{name: fmt.Sprintf("echo/pipeline16/%d/c50", size), sides: b.both(escaEcho, gnetEcho), placement: free,
+			frame: size, loads: []load{{echo: size, conns: 50, pipeline: 16}}, goals: []goal{cpuGoal(gnetEcho, 0.8)}})
+	}
+	b.add(comparison{name: "idle/echo", sides: []*server{escaEcho(b.on.chosen), gnetEcho}, placement: free, idle: idleConns,
+		loads: []load{{echo: 64, conns: 1}}, goals: []goal{{Metric: idleBytes.name, Limit: 600}}})
+}
+
+func (b *suiteBuilder) staticFiles() {
+	for _, kib := range fileSizes {
+		sides := b.both(escahttp, nginx, lighttpd)
+		var goals []goal
+		kinds := full
+		switch kib {
+		case 1:
+			goals, kinds = []goal{cpuGoal(nginx, 0.8), cpuGoal(lighttpd, 0.9)}, quick
+		case 100:
+			sides = append(sides, nginxPush)
+			goals, kinds = []goal{cpuGoal(nginx, 1)}, quick
+		case 200:
+			sides = append(sides, nginxPush)
+		}
+		b.add(comparison{name: fmt.Sprintf("files/pinned/%dk", kib), family: "files/pinned", x: float64(kib),
+			sides: sides, placement: pinned, loads: b.file(kib, 50), goals: goals, kinds: kinds})
+	}
+	for _, kib := range []int{1, 100} {
+		b.add(comparison{name: fmt.Sprintf("files/free/%dk", kib), sides: b.both(escahttp, nginx, lighttpd), placement: free, loads: b.file(kib, 50)})
+		b.add(comparison{name: fmt.Sprintf("handler/pinned/%dk", kib), sides: b.both(esca, fasthttpServer), placement: pinned, loads: b.file(kib, 50)})
+	}
+}
+
+// peers compares others with each other: is this machine the one the goals were
+// set on? And a server with itself: how far from 1 is noise?
+func (b *suiteBuilder) peers() {
+	again := *fasthttpServer
+	again.name += ", again"
+	b.add(comparison{name: "noise/pinned/c50", sides: []*server{fasthttpServer, &again}, placement: pinned, loads: hello(50)})
+	b.add(comparison{name: "noise/free/c50", sides: []*server{fasthttpServer, &again}, placement: free, loads: hello(50), kinds: extra})
 }
 
 // choose is the comparisons whose name matches, or, when nothing was asked
-// for, those with esca in them.
-func choose(all []comparison, match func(string) bool) []comparison {
+// for, those of the suite or of its quick part.
+func choose(all []comparison, onlyQuick bool, match func(string) bool) []comparison {
 	return slices.DeleteFunc(slices.Clone(all), func(c comparison) bool {
-		if match == nil {
-			return c.extra
+		switch {
+		case match != nil:
+			return !match(c.name)
+		case onlyQuick:
+			return c.kinds != quick
 		}
-		return !match(c.name)
+		return c.kinds == extra
 	})
 }

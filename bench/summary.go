@@ -4,18 +4,20 @@ package main
 
 import "slices"
 
-// summary is what the rounds of a comparison say about one metric.
+// summary is what the rounds of a comparison say about one metric of one
+// server, beside another.
 type summary struct {
-	A      float64 `json:"a"` // median over the rounds
-	B      float64 `json:"b"`
-	Ratio  float64 `json:"ratio"` // median of the rounds' a/b, never a ratio of medians
-	Low    float64 `json:"low"`   // their range
-	High   float64 `json:"high"`
-	Rounds int     `json:"rounds"`
+	Value  float64 `json:"value"`  // median over the rounds
+	Least  float64 `json:"least"`  // their range
+	Most   float64 `json:"most"`   //
+	Ratio  float64 `json:"ratio"`  // of it to the other: median of the rounds' ratios, never a ratio of medians
+	Low    float64 `json:"low"`    // their range
+	High   float64 `json:"high"`   //
+	Rounds int     `json:"rounds"` // in which both were measured
 }
 
-// summarize takes pairs: a[i] and b[i] were measured one after the other. A
-// round that lacks its partner does not count.
+// summarize takes what was measured in the same rounds: a[i] and b[i] one soon
+// after the other. A round that lacks its partner does not count.
 func summarize(a, b []float64) summary {
 	n := min(len(a), len(b))
 	if n == 0 {
@@ -27,7 +29,7 @@ func summarize(a, b []float64) summary {
 			ratios = append(ratios, a[i]/b[i])
 		}
 	}
-	s := summary{A: median(a[:n]), B: median(b[:n]), Rounds: n}
+	s := summary{Value: median(a[:n]), Least: slices.Min(a[:n]), Most: slices.Max(a[:n]), Rounds: n}
 	if len(ratios) > 0 {
 		s.Ratio, s.Low, s.High = median(ratios), slices.Min(ratios), slices.Max(ratios)
 	}

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,12 +15,12 @@ func TestSummarize(t *testing.T) {
 		want summary
 	}{
 		{"nothing", nil, nil, summary{}},
-		{"one round", []float64{3}, []float64{4}, summary{3, 4, 0.75, 0.75, 0.75, 1}},
+		{"one round", []float64{3}, []float64{4}, summary{3, 3, 3, 0.75, 0.75, 0.75, 1}},
 		// The ratio of the medians would be 1.
-		{"median of ratios", []float64{1, 2, 9}, []float64{2, 8, 2}, summary{2, 2, 0.5, 0.25, 4.5, 3}},
-		{"even", []float64{1, 2, 3, 8}, []float64{1, 1, 1, 1}, summary{2.5, 1, 2.5, 1, 8, 4}},
-		{"a round without its partner", []float64{1, 100}, []float64{2}, summary{1, 2, 0.5, 0.5, 0.5, 1}},
-		{"nothing to divide by", []float64{1, 4}, []float64{0, 2}, summary{2.5, 1, 2, 2, 2, 2}},
+		{"median of ratios", []float64{1, 2, 9}, []float64{2, 8, 2}, summary{2, 1, 9, 0.5, 0.25, 4.5, 3}},
+		{"even", []float64{1, 2, 3, 8}, []float64{1, 1, 1, 1}, summary{2.5, 1, 8, 2.5, 1, 8, 4}},
+		{"a round without its partner", []float64{1, 100}, []float64{2}, summary{1, 1, 1, 0.5, 0.5, 0.5, 1}},
+		{"nothing to divide by", []float64{1, 4}, []float64{0, 2}, summary{2.5, 1, 4, 2, 2, 2, 2}},
 	} {
 		if got := summarize(tc.a, tc.b); got != tc.want {
 			t.Errorf("%s: got %+v, want %+v", tc.name, got, tc.want)
@@ -38,50 +36,63 @@ func TestMedianLeavesItsArgument(t *testing.T) {
 }
 
 func TestGoal(t *testing.T) {
-	s := summary{A: 600, B: 2000, Ratio: 0.3, Rounds: 5}
+	s := summary{Value: 600, Ratio: 0.3, Rounds: 5}
 	for _, tc := range []struct {
-		f    figure
-		goal string
+		g    goal
+		text string
 		met  bool
 	}{
-		{figure{limit: 0.3}, "a/b ≤ 0.3", true},
-		{figure{limit: 0.29}, "a/b ≤ 0.29", false},
-		{figure{limit: 0.3, atLeast: true}, "a/b ≥ 0.3", true},
-		{figure{limit: 0.95, atLeast: true}, "a/b ≥ 0.95", false},
-		{figure{limit: 700, absolute: true}, "a ≤ 700", true},
-		{figure{limit: 500, absolute: true}, "a ≤ 500", false},
+		{goal{Metric: "m", Against: "b", Limit: 0.3}, "m/b ≤ 0.3", true},
+		{goal{Metric: "m", Against: "b", Limit: 0.29}, "m/b ≤ 0.29", false},
+		{goal{Metric: "m", Against: "b", Limit: 0.3, AtLeast: true}, "m/b ≥ 0.3", true},
+		{goal{Metric: "m", Against: "b", Limit: 0.95, AtLeast: true}, "m/b ≥ 0.95", false},
+		{goal{Metric: "m", Limit: 700}, "m ≤ 700", true},
+		{goal{Metric: "m", Limit: 500}, "m ≤ 500", false},
 	} {
-		if got := tc.f.goal(); got != tc.goal {
-			t.Errorf("goal %q, want %q", got, tc.goal)
+		if got := tc.g.String(); got != tc.text {
+			t.Errorf("goal %q, want %q", got, tc.text)
 		}
-		if got := tc.f.met(s); got != tc.met {
-			t.Errorf("%s: met %v", tc.goal, got)
+		if got := tc.g.met(s); got != tc.met {
+			t.Errorf("%s: met %v", tc.text, got)
 		}
 	}
 }
 
-func TestVerdict(t *testing.T) {
-	goal := figure{metric: cpuPerRequest, limit: 0.75}
-	whole, part := summary{Ratio: 0.7, Rounds: 5}, summary{Ratio: 0.8, Rounds: 2}
-	wrong := errors.New("refused: esca answers wrongly")
+// outcomeOf is a comparison of a and b, of which CPU was measured in so many rounds.
+func outcomeOf(rounds int, a, b time.Duration) *outcome {
+	o := &outcome{Metric: cpuPerRequest.name, Loads: 1, Rounds: 5, Sides: []side{{Server: "a"}, {Server: "b"}},
+		Goals: []goal{{Metric: cpuPerRequest.name, Against: "b", Limit: 0.75}}}
+	for round := 1; round <= rounds; round++ {
+		for server, cpu := range map[string]time.Duration{"a": a, "b": b} {
+			o.Runs = append(o.Runs, sample{Server: server, Round: round, CPU: cpu, Results: []result{{Requests: 1000}}})
+		}
+	}
+	return o
+}
+
+func TestVerdicts(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		o    outcome
-		f    figure
-		s    summary
-		want string
+		name   string
+		o      *outcome
+		change func(*outcome)
+		want   []string // of b
 	}{
-		{"met", outcome{}, goal, whole, "met"},
-		{"missed", outcome{}, goal, summary{Ratio: 0.8, Rounds: 5}, "missed"},
-		{"no goal", outcome{}, figure{metric: cpuPerRequest}, whole, "-"},
-		{"interrupted half-way", outcome{err: context.Canceled}, goal, part, "missed, interrupted"},
-		{"interrupted before", outcome{err: fmt.Errorf("wrk: %w", context.Canceled)}, goal, summary{}, "interrupted"},
-		{"refused", outcome{err: wrong}, goal, summary{}, wrong.Error()},
+		{"met", outcomeOf(5, 7, 10), func(*outcome) {}, []string{"CPU µs/request/b ≤ 0.75: met"}},
+		{"missed", outcomeOf(5, 8, 10), func(*outcome) {}, []string{"CPU µs/request/b ≤ 0.75: missed"}},
+		{"interrupted half-way", outcomeOf(2, 8, 10), func(*outcome) {}, []string{"CPU µs/request/b ≤ 0.75: missed, interrupted"}},
+		{"interrupted before", outcomeOf(0, 8, 10), func(*outcome) {}, nil},
 		// Figures of a server that turned out to answer wrongly are no figures.
-		{"refused at the end", outcome{err: wrong}, goal, whole, wrong.Error()},
-		{"errors", outcome{samples: []sample{{}, {Results: []result{{Errors: 1}}}}}, goal, whole, "met, errors"},
+		{"wrong at the end", outcomeOf(5, 7, 10), func(o *outcome) { o.Sides[1].Problem = problem{wrong, "a 500"} }, nil},
 	} {
-		if got := tc.o.verdict(tc.f, tc.s, 5); got != tc.want {
+		tc.change(tc.o)
+		tc.o.summarize()
+		var got []string
+		for _, r := range tc.o.Rows {
+			if r.Server == "b" {
+				got = r.Verdicts
+			}
+		}
+		if !slices.Equal(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
 		}
 	}
@@ -99,18 +110,50 @@ func TestCPUPerRequest(t *testing.T) {
 
 func TestSuiteNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range suite(testFiles()) {
+	for _, c := range suite(backends{chosen: "direct", others: []string{"uring", "kmod"}}) {
 		if seen[c.name] {
 			t.Errorf("%s twice", c.name)
 		}
 		seen[c.name] = true
-		if len(c.figures) == 0 || len(c.loads) == 0 {
-			t.Errorf("%s has no figure or no load", c.name)
+		if len(c.sides) < 2 || len(c.loads) == 0 || c.conditions() == "" {
+			t.Errorf("%s has no two sides, no load or no conditions", c.name)
+		}
+		names := map[string]bool{}
+		for _, s := range c.sides {
+			names[s.name] = true
+		}
+		if len(names) != len(c.sides) {
+			t.Errorf("%s has two sides of one name", c.name)
+		}
+		for _, g := range c.goals {
+			if g.Against != "" && !names[g.Against] {
+				t.Errorf("%s: %s is judged beside a server that is not there", c.name, g)
+			}
 		}
 		for _, l := range c.loads {
-			if len(l.body) == 0 {
+			if len(l.body) == 0 && l.echo == 0 {
 				t.Errorf("%s: no right answer to GET %s", c.name, l.path)
 			}
+		}
+	}
+}
+
+// Five minutes, and an hour.
+func TestSuiteFitsIntoItsTime(t *testing.T) {
+	all := suite(backends{chosen: "uring", others: []string{"direct"}}) // as on a machine without the module
+	for _, tc := range []struct {
+		quick    bool
+		rounds   int
+		duration time.Duration
+		most     time.Duration
+	}{{true, 3, time.Second, 5 * time.Minute}, {false, 5, 2 * time.Second, time.Hour}} {
+		r := &runner{rounds: tc.rounds, duration: tc.duration, warmup: time.Second, counter: counter{perf: "perf"}}
+		var sum time.Duration
+		for _, c := range choose(all, tc.quick, nil) {
+			sum += r.estimate(&c)
+		}
+		if sum > tc.most {
+			t.Errorf("quick %v takes %v, of at most %v", tc.quick, sum, tc.most)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (ln *Listener) Enroll(loop int, nc net.Conn, context any) error {
 	if err != nil {
 		return err
 	}
-	l := ln.group.loopFor(loop, &peer)
+	l := ln.group.loopFor(loop, peer)
 	if !l.post(func() {
 		c := l.register(fd, peer, ln, false)
 		c.context, c.opening = context, true

@@ -53,7 +53,7 @@ func (g *group) nextLoop() *Loop { return g.loops[int(g.turn.Add(1)-1)%len(g.loo
 
 // loopFor is the loop with that index; below zero, that which a connection from
 // peer would be placed on.
-func (g *group) loopFor(index int, peer *sockaddr) *Loop {
+func (g *group) loopFor(index int, peer sockaddr) *Loop {
 	if index < 0 {
 		return g.nextLoop().choose(peer)
 	}

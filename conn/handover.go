@@ -14,6 +14,7 @@ import (
 type handover struct {
 	mu      sync.Mutex
 	conns   []arrival
+	spare   []arrival   // empty, to be conns next
 	waiting atomic.Bool // there are some
 	closed  bool        // the loop takes nothing any more
 }
@@ -47,12 +48,15 @@ func (l *Loop) takeOver() {
 	}
 	h.mu.Lock()
 	conns := h.conns
-	h.conns = nil
+	h.conns, h.spare = h.spare, nil
 	h.waiting.Store(false)
 	h.mu.Unlock()
 	for _, a := range conns {
 		l.welcome(a)
 	}
+	h.mu.Lock()
+	h.spare = conns[:0]
+	h.mu.Unlock()
 }
 
 // closeHandover reports whether nothing is left to take over; nothing will be.
@@ -66,12 +70,12 @@ func (l *Loop) closeHandover() bool {
 
 // place gives a, which l has accepted, to the loop that it is to go to.
 func (l *Loop) place(a arrival) {
-	if to := l.choose(&a.peer); to == l || !to.give(a) {
+	if to := l.choose(a.peer); to == l || !to.give(a) {
 		l.welcome(a)
 	}
 }
 
-func (l *Loop) choose(peer *sockaddr) *Loop {
+func (l *Loop) choose(peer sockaddr) *Loop {
 	g := l.group
 	if g.handler == nil {
 		return l
@@ -88,7 +92,8 @@ func (l *Loop) choose(peer *sockaddr) *Loop {
 		}
 		return least
 	case BalanceSource:
-		return g.loops[crc32.ChecksumIEEE(peer.ip[:])%uint32(len(g.loops))]
+		ip := peer.ip // of its own, for it goes to the heap
+		return g.loops[crc32.ChecksumIEEE(ip[:])%uint32(len(g.loops))]
 	}
 	return l
 }

@@ -47,21 +47,21 @@ func (c *Conn) giveBack() {
 // what the socket holds, without waiting. Nothing, and no error, says that there
 // is nothing at present, or that Input knows better.
 //
-// A connection that fills p again and again does not go through slots any more,
-// as long as it does: its bytes would be copied once more for nothing.
+// A connection that has more for p than fits into a slot does not go through slots
+// any more, until it has less: its bytes would be copied once more for nothing.
 func (c *Conn) TryRead(p []byte) int {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	if len(p) == 0 || c.closed || c.receiving || len(c.in) > 0 || !c.more || c.eof || c.rerr != 0 {
 		return 0
 	}
+	was := c.bulky
 	c.bulky = true
 	n := c.receive(p)
-	if n < c.l.sh.SlotSize {
-		c.bulky = false
-		if !c.unread() {
-			c.unhold()
-		}
+	// Nothing is what comes after a p that was filled exactly: it says nothing.
+	c.bulky = n >= c.l.sh.SlotSize || n == 0 && was
+	if !c.bulky && !c.unread() {
+		c.unhold()
 	}
 	return n
 }

@@ -1,10 +1,12 @@
+//go:build linux
+
 package main
 
 import (
 	"fmt"
-	"net"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/poller"
 	"github.com/escahttp/esca/server"
 )
 
@@ -12,10 +14,10 @@ import (
 type escaService struct{ *server.Server }
 
 func init() {
-	runtimes["esca"] = func() service { return escaService{server.New(newFasthttpServer())} }
+	runtimes["esca"] = func(root string) service { return escaService{server.New(newFasthttpServer(root))} }
 }
 
-func (escaService) Listen(cfg config) (net.Listener, error) {
+func (s escaService) Serve(cfg config, ready func(string)) error {
 	var opts []conn.Option
 	if cfg.loops > 0 {
 		opts = append(opts, conn.WithLoops(cfg.loops))
@@ -23,7 +25,19 @@ func (escaService) Listen(cfg config) (net.Listener, error) {
 	if cfg.backend != "" {
 		opts = append(opts, conn.WithBackend(cfg.backend))
 	}
-	return conn.Listen("tcp4", cfg.addr, opts...)
+	if cfg.degree > 0 {
+		const fewestEntries = 4 // that a table can have
+		opts = append(opts, conn.WithMemory(poller.Config{Events: cfg.degree, Entries: max(fewestEntries, cfg.degree)}))
+	}
+	network, addr := cfg.network()
+	ln, err := conn.Listen(network, addr, opts...)
+	if err != nil {
+		return err
+	}
+	ready(ln.Addr().String())
+	return s.Server.Serve(ln)
 }
+
+func (s escaService) Crossings() uint64 { return s.Stats().Crossings }
 
 func (s escaService) Report() string { return fmt.Sprintf("%+v", s.Stats()) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -11,30 +10,41 @@ import (
 // slowness is how long the handler of /slow blocks.
 const slowness = 5 * time.Millisecond
 
-func handle(ctx *fasthttp.RequestCtx) {
-	if string(ctx.Path()) == "/slow" {
-		time.Sleep(slowness)
-	}
-	ctx.SetBodyString("Hello, World!")
-}
-
-func newFasthttpServer() *fasthttp.Server {
-	return &fasthttp.Server{Handler: handle}
+// newFasthttpServer answers /, /quick and /slow with a line, and everything
+// else with the file of that name.
+func newFasthttpServer(root string) *fasthttp.Server {
+	files := (&fasthttp.FS{Root: root, AllowEmptyRoot: true, AcceptByteRange: true}).NewRequestHandler()
+	return &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+		switch string(ctx.Path()) {
+		case "/slow":
+			time.Sleep(slowness)
+		case "/", "/quick":
+		default:
+			if root != "" {
+				files(ctx)
+				return
+			}
+		}
+		ctx.SetBodyString("Hello, World!")
+	}}
 }
 
 // fasthttpService is fasthttp on its own server.
 type fasthttpService struct{ *fasthttp.Server }
 
 func init() {
-	runtimes["fasthttp"] = func() service { return fasthttpService{newFasthttpServer()} }
+	runtimes["fasthttp"] = func(root string) service { return fasthttpService{newFasthttpServer(root)} }
 }
 
-func (fasthttpService) Listen(cfg config) (net.Listener, error) {
-	return net.Listen("tcp4", cfg.addr)
+func (s fasthttpService) Serve(cfg config, ready func(string)) error {
+	ln, err := cfg.listen()
+	if err != nil {
+		return err
+	}
+	ready(ln.Addr().String())
+	return s.Server.Serve(ln)
 }
 
 func (s fasthttpService) Shutdown(ctx context.Context) error {
 	return s.ShutdownWithContext(ctx)
 }
-
-func (fasthttpService) Report() string { return "" }

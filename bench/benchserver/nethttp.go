@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"time"
 )
@@ -13,7 +12,7 @@ import (
 type nethttpService struct{ *http.Server }
 
 func init() {
-	runtimes["nethttp"] = func() service {
+	runtimes["nethttp"] = func(string) service {
 		return nethttpService{&http.Server{Handler: http.HandlerFunc(handleNetHTTP)}}
 	}
 }
@@ -26,11 +25,12 @@ func handleNetHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "Hello, World!")
 }
 
-func (nethttpService) Listen(cfg config) (net.Listener, error) {
-	return net.Listen("tcp4", cfg.addr)
-}
-
-func (s nethttpService) Serve(ln net.Listener) error {
+func (s nethttpService) Serve(cfg config, ready func(string)) error {
+	ln, err := cfg.listen()
+	if err != nil {
+		return err
+	}
+	ready(ln.Addr().String())
 	if err := s.Server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -38,5 +38,3 @@ func (s nethttpService) Serve(ln net.Listener) error {
 }
 
 func (s nethttpService) Shutdown(ctx context.Context) error { return s.Server.Shutdown(ctx) }
-
-func (nethttpService) Report() string { return "" }

@@ -1,0 +1,173 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"html/template"
+	"image/color"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// chart is one picture of the report, and a file of its own.
+type chart struct {
+	Title      string
+	Conditions string // of all that is in it
+	Beside     string // the paper's figure, with its conditions; may be empty
+	File       string
+	SVG        template.HTML
+}
+
+// chartKind is what the comparisons of a family are drawn as.
+type chartKind struct {
+	family, title, x, y string
+	value               func(row) float64
+	log                 bool // the x axis
+	beside              string
+}
+
+func cpuOf(r row) float64 { return r.Value }
+
+func rpsOf(r row) float64 {
+	sum := 0.0
+	for _, v := range r.RPS {
+		sum += v
+	}
+	return sum / 1000
+}
+
+const (
+	paperMachine = "ESCA paper: Graviton2, 2 cores, 1 GiB, Linux 5.11, wrk with 2 threads and 50 connections. "
+	cpuAxis      = "CPU of the server (µs a request)"
+	rpsAxis      = "throughput (1,000 requests/s)"
+	connsAxis    = "connections"
+)
+
+var chartKinds = []chartKind{
+	{"hello/free", "Hello world: cost over concurrency", connsAxis, cpuAxis, cpuOf, true, ""},
+	{"hello/free", "Hello world: throughput over concurrency", connsAxis, rpsAxis, rpsOf, true, ""},
+	{"files/pinned", "Static files: throughput over payload size (the paper's figures 8 to 13)", "payload (KiB)", rpsAxis, rpsOf, true,
+		paperMachine + "Small payloads: nginx 38-46 k requests/s, best +12 %, average +7 %; lighttpd 55-85 k, best +23 %, average +8 %; Mongoose 5-28 k, best +22 %, average +13 %. Large (100-200 KiB): no gain, Mongoose best +62 %."},
+	{"files/pinned", "Static files: cost over payload size", "payload (KiB)", cpuAxis, cpuOf, true, ""},
+	{"loop/pinned", "Time in the main loop over concurrency (the paper's figures 5 to 7)", connsAxis, "CPU of the loop (µs a request)", cpuOf, false,
+		paperMachine + "Less time in the main loop with ESCA from about 20 connections on (nginx, lighttpd), from 10 to 200 (Mongoose)."},
+	{"degree/pinned", "Throughput over batch degree (the paper's figure 14)", "calls a flush, at most", rpsAxis, rpsOf, false,
+		paperMachine + "nginx, 20 connections: T = αD below the convergence point C = 38, αC beyond; measured 42-49 k requests/s over D = 0-60."},
+	{"echo/free/c50", "gnet echo: cost over message size, 50 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, ""},
+	{"echo/free/c1000", "gnet echo: cost over message size, 1,000 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, ""},
+	{"echo/free/c4000", "gnet echo: cost over message size, 4,000 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, ""},
+}
+
+// charts draws every family of which something was measured.
+func (rep *report) charts() (all []chart, err error) {
+	for _, k := range chartKinds {
+		var of []*outcome
+		for _, o := range rep.Outcomes {
+			if o.Family == k.family && len(o.Rows) > 0 {
+				of = append(of, o)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		slices.SortFunc(of, func(a, b *outcome) int { return cmp.Compare(a.X, b.X) })
+		svg, err := k.lines(of)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, chart{Title: k.title, Conditions: rep.Machine.String() + ". " + commonConditions(of), Beside: k.beside, File: k.file(), SVG: svg})
+	}
+	return all, nil
+}
+
+func (k chartKind) file() string {
+	name := k.family
+	if strings.Contains(k.y, "throughput") {
+		name += "-throughput"
+	}
+	return strings.ReplaceAll(name, "/", "-") + ".svg"
+}
+
+// commonConditions are those of the first, which is like the others but for x.
+func commonConditions(of []*outcome) string {
+	return "First point: " + of[0].Conditions + ". Last point: " + of[len(of)-1].Conditions + "."
+}
+
+// lines draws a line for each server.
+func (k chartKind) lines(of []*outcome) (template.HTML, error) {
+	p := plot.New()
+	p.X.Label.Text, p.Y.Label.Text = k.x, k.y
+	p.Y.Min = 0
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	if k.log {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticksAt(of)
+	}
+	byServer := map[string]plotter.XYs{}
+	var order []string
+	highest := 0.0
+	for _, o := range of {
+		for _, r := range o.Rows {
+			if byServer[r.Server] == nil {
+				order = append(order, r.Server)
+			}
+			v := k.value(r)
+			highest = math.Max(highest, v)
+			byServer[r.Server] = append(byServer[r.Server], plotter.XY{X: o.X, Y: v})
+		}
+	}
+	for i, name := range order {
+		line, points, err := plotter.NewLinePoints(byServer[name])
+		if err != nil {
+			return "", err
+		}
+		line.Color, points.Color, points.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
+		line.Width = vg.Points(1.5)
+		p.Add(line, points)
+		p.Legend.Add(name, line, points)
+	}
+	p.Y.Max = highest * (1.05 + 0.06*float64(len(order))) // room for the legend
+	p.BackgroundColor = color.White
+	c := vgsvg.New(vg.Points(620), vg.Points(380))
+	p.Draw(draw.New(c))
+	var b bytes.Buffer
+	if _, err := c.WriteTo(&b); err != nil {
+		return "", err
+	}
+	// Within HTML, an XML declaration has no place.
+	_, svg, ok := strings.Cut(b.String(), "<svg")
+	if !ok {
+		return "", nil
+	}
+	return template.HTML("<svg" + svg), nil
+}
+
+// ticksAt marks the places where something was measured.
+func ticksAt(of []*outcome) plot.ConstantTicks {
+	var ticks plot.ConstantTicks
+	for _, o := range of {
+		ticks = append(ticks, plot.Tick{Value: o.X, Label: plainNumber(o.X)})
+	}
+	return ticks
+}
+
+func plainNumber(x float64) string {
+	switch n := int(x); {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return byteSize(n)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return byteSize(n)
+	default:
+		return strings.TrimSuffix(byteSize(n), " B")
+	}
+}

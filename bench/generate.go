@@ -1,0 +1,278 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// generateArg, as the first argument, turns bench into a load generator for
+// unix sockets, which wrk does not know, and for a connection per request, of
+// which wrk takes one that was closed early for a good one. It is a process of
+// its own, so that it can be placed as wrk is, and one thread that waits by
+// epoll. It compares every answer with the right one.
+const generateArg = "generate"
+
+// stalled is how long connections may bring nothing until they count as errors.
+const stalled = 2 * time.Second
+
+// generation is what is to be generated; it comes as JSON on standard input.
+type generation struct {
+	Addr     string        `json:"addr"` // HOST:PORT or unix:PATH
+	Request  []byte        `json:"request"`
+	Conns    int           `json:"conns"`
+	Close    bool          `json:"close"` // a connection per request
+	Duration time.Duration `json:"duration_ns"`
+	Size     int64         `json:"size"` // of an answer on the wire
+	Body     []byte        `json:"body"` // with which each ends
+
+	Echo     int `json:"echo"`     // instead: bytes of messages that come back
+	Pipeline int `json:"pipeline"` // of them under way at once
+}
+
+func generatorCommand(p placement, g generation) (argv []string, input []byte, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	argv = []string{self, generateArg}
+	if p == pinned {
+		argv = onCPU(loadCPU, argv)
+	}
+	input, err = json.Marshal(g)
+	return argv, input, err
+}
+
+// generateMain is bench as a load generator; it prints what it counted as
+// conf/wrk-count.lua does.
+func generateMain(in io.Reader, out io.Writer) error {
+	var g generation
+	if err := json.NewDecoder(in).Decode(&g); err != nil {
+		return fmt.Errorf("%s: %w", generateArg, err)
+	}
+	run := generate
+	if g.Echo > 0 {
+		run = echo
+	}
+	res, err := run(g)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "counted %s\n", text)
+	return err
+}
+
+// generator keeps connections busy, each with one request at a time.
+type generator struct {
+	generation
+	to      unix.Sockaddr
+	epoll   int
+	clients map[int32]*client
+	dialled int // connections so far
+	buf     []byte
+	res     result
+	times   []time.Duration
+	now     time.Time
+}
+
+// client is a connection with a request under way.
+type client struct {
+	fd      int
+	answer  []byte
+	started time.Time // of the request, or of the connection that is made for it
+}
+
+func generate(g generation) (result, error) {
+	gen := &generator{generation: g, clients: map[int32]*client{}, buf: make([]byte, 256<<10)}
+	var err error
+	if gen.to, err = sockaddr(g.Addr); err != nil {
+		return result{}, err
+	}
+	if gen.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return result{}, err
+	}
+	defer unix.Close(gen.epoll)
+	gen.now = time.Now()
+	began := gen.now
+	for range g.Conns {
+		gen.replace(nil)
+	}
+	events := make([]unix.EpollEvent, 512)
+	for gen.now.Sub(began) < g.Duration {
+		n, err := unix.EpollWait(gen.epoll, events, 100)
+		if err != nil && err != unix.EINTR {
+			return result{}, err
+		}
+		gen.now = time.Now()
+		for _, ev := range events[:max(0, n)] {
+			if c := gen.clients[ev.Fd]; c != nil {
+				gen.receive(c)
+			}
+		}
+		if n <= 0 {
+			gen.dropStalled()
+		}
+	}
+	gen.res.Elapsed = gen.now.Sub(began)
+	for _, c := range gen.clients {
+		gen.res.Bytes += int64(len(c.answer))
+		unix.Close(c.fd)
+	}
+	gen.res.percentiles(gen.times)
+	return gen.res, nil
+}
+
+func (r *result) percentiles(times []time.Duration) {
+	if len(times) == 0 {
+		return
+	}
+	slices.Sort(times)
+	at := func(p float64) time.Duration { return times[min(len(times)-1, int(p*float64(len(times))))] }
+	r.P50, r.P99, r.P999 = at(0.5), at(0.99), at(0.999)
+}
+
+// receive takes what a connection has brought, and asks again when the answer
+// is whole.
+func (g *generator) receive(c *client) {
+	n, err := unix.Read(c.fd, g.buf)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil:
+		g.failed(c)
+		return
+	}
+	c.answer = append(c.answer, g.buf[:n]...)
+	whole := int64(len(c.answer)) == g.Size
+	switch {
+	case n == 0 && len(c.answer) == 0:
+		g.failed(c)
+		return
+	case n == 0 && (!g.Close || !whole), int64(len(c.answer)) > g.Size:
+		g.wrong(c)
+		return
+	case !whole || g.Close && n > 0:
+		return // the rest, or the end, is to come
+	}
+	if !bytes.HasPrefix(c.answer, []byte("HTTP/1.1 200 ")) || !bytes.HasSuffix(c.answer, g.Body) {
+		g.wrong(c)
+		return
+	}
+	g.res.Requests++
+	g.res.Bytes += g.Size
+	g.times = append(g.times, g.now.Sub(c.started))
+	if g.Close {
+		g.replace(c)
+		return
+	}
+	g.ask(c)
+}
+
+// failed counts an error, and goes on with another connection.
+func (g *generator) failed(c *client) {
+	g.res.Errors++
+	g.replace(c)
+}
+
+// wrong counts an answer that is not the right one.
+func (g *generator) wrong(c *client) {
+	g.res.Wrong++
+	g.replace(c)
+}
+
+// replace opens a connection, instead of c if there is one, and asks on it.
+func (g *generator) replace(c *client) {
+	if c != nil {
+		delete(g.clients, int32(c.fd))
+		unix.Close(c.fd)
+	}
+	c = &client{started: g.now}
+	if err := g.connect(c); err != nil {
+		g.res.Errors++
+		return
+	}
+	g.clients[int32(c.fd)] = c
+	g.ask(c)
+}
+
+// connect does not wait on loopback unless the server's backlog is full, and
+// then the wait is what a client of it would see.
+func (g *generator) connect(c *client) (err error) {
+	family := unix.AF_UNIX
+	if _, ok := g.to.(*unix.SockaddrInet4); ok {
+		family = unix.AF_INET
+	}
+	if c.fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(c.fd)
+		}
+	}()
+	if family == unix.AF_INET {
+		// Source addresses of 127.0.0.0/8 multiply the ports there are: the
+		// last 60 s of connections all hold theirs.
+		from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + g.dialled%50)}}
+		g.dialled++
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+			return err
+		}
+		if err := unix.Bind(c.fd, from); err != nil {
+			return err
+		}
+	}
+	if err := unix.Connect(c.fd, g.to); err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(c.fd, true); err != nil {
+		return err
+	}
+	return unix.EpollCtl(g.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd)})
+}
+
+// ask sends the request, which always fits the buffer of a socket that has
+// nothing else to send. An error shows when the answer is read.
+func (g *generator) ask(c *client) {
+	c.answer, c.started = c.answer[:0], g.now
+	unix.Write(c.fd, g.Request)
+}
+
+// dropStalled counts connections on which nothing has come for long.
+func (g *generator) dropStalled() {
+	for _, c := range g.clients {
+		if g.now.Sub(c.started) > stalled {
+			g.failed(c)
+		}
+	}
+	for range g.Conns - len(g.clients) {
+		g.replace(nil) // those that could not connect
+	}
+}
+
+func sockaddr(addr string) (unix.Sockaddr, error) {
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		return &unix.SockaddrUnix{Name: path}, nil
+	}
+	tcp, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return nil, err
+	}
+	sa := &unix.SockaddrInet4{Port: tcp.Port}
+	copy(sa.Addr[:], tcp.IP.To4())
+	return sa, nil
+}

@@ -1,0 +1,90 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// wrongError says how a server's answers are not the ones that are asked of it.
+type wrongError string
+
+func (e wrongError) Error() string { return string(e) }
+
+// answers are the right ones of one server, by load.
+type answers struct {
+	of    string
+	first []answer
+}
+
+// check makes sure that a server answers every load of the comparison right,
+// and as the reference does: figures of servers that do something else are
+// worth nothing. The first server that is checked is the reference.
+func (srv *running) check(c *comparison, reference **answers) error {
+	got := &answers{of: srv.server.name}
+	srv.sizes = nil
+	for _, l := range c.loads {
+		a, err := l.ask(srv.addr)
+		if err != nil {
+			return wrongError(err.Error())
+		}
+		got.first = append(got.first, a)
+		srv.sizes = append(srv.sizes, a.size)
+	}
+	if *reference == nil {
+		*reference = got
+		return nil
+	}
+	for i, l := range c.loads {
+		if err := sameAnswer((*reference).first[i], got.first[i]); err != nil {
+			return wrongError(fmt.Sprintf("GET %s is not answered as by %s: %v", l.path, (*reference).of, err))
+		}
+	}
+	return nil
+}
+
+// ask checks what a server answers to l.
+func (l load) ask(addr string) (answer, error) {
+	if l.echo > 0 {
+		return checkEcho(addr, l)
+	}
+	return checkAnswers(addr, l)
+}
+
+// watchEvery is seldom enough not to be a load.
+const watchEvery = 100 * time.Millisecond
+
+// watchAnswers compares answers with the right ones while a load runs, for wrk
+// looks only at status and length. The function it returns ends that, and tells
+// how many were right, and of the first that was not.
+func watchAnswers(ctx context.Context, srv *running, c *comparison) func() (int, error) {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	checked, err := 0, error(nil)
+	go func() {
+		defer close(done)
+		every := time.NewTicker(watchEvery)
+		defer every.Stop()
+		for err == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-every.C:
+			}
+			for _, l := range c.loads {
+				if _, werr := l.ask(srv.addr); werr != nil {
+					err = wrongError("under load: " + werr.Error())
+				} else {
+					checked++
+				}
+			}
+		}
+	}()
+	return func() (int, error) {
+		stop()
+		<-done
+		return checked, err
+	}
+}

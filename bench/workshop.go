@@ -1,0 +1,174 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+)
+
+const (
+	module       = "github.com/escahttp/esca"
+	buildTimeout = 5 * time.Minute // with nothing in Go's build cache
+)
+
+var (
+	//go:embed floor
+	floorSource embed.FS
+	//go:embed conf/nginx.conf.tmpl
+	nginxConf string
+	//go:embed conf/lighttpd.conf.tmpl
+	lighttpdConf string
+	//go:embed conf/wrk-count.lua
+	wrkCount []byte
+	//go:embed conf/wrk-pipeline.lua
+	wrkPipeline []byte
+)
+
+// fileSizes are those of the ESCA paper's figures, in KiB.
+var fileSizes = []int{1, 4, 20, 40, 100, 200}
+
+func fileName(kib int) string { return fmt.Sprintf("%dk.bin", kib) }
+
+// testFiles is the content of the static files. Random, so that neither a
+// server nor the kernel can make anything of it; from a fixed seed, so that
+// every run serves the same.
+func testFiles() map[int][]byte {
+	files := map[int][]byte{}
+	for _, kib := range fileSizes {
+		var seed [32]byte
+		seed[0] = byte(kib)
+		files[kib] = make([]byte, kib<<10)
+		rand.NewChaCha8(seed).Read(files[kib])
+	}
+	return files
+}
+
+// workshop is where servers are built and find their files: a directory that
+// lives as long as bench.
+type workshop struct {
+	dir        string
+	root       string // the files that static file servers serve
+	profileDir string
+	made       map[string]error
+	sockets    int
+	confs      int
+}
+
+func newWorkshop() (w *workshop, err error) {
+	w = &workshop{made: map[string]error{}}
+	if w.dir, err = os.MkdirTemp("", "esca-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	// nginx's worker is not root, and has to read below it.
+	if err := os.Chmod(w.dir, 0o755); err != nil {
+		return nil, err
+	}
+	w.root = filepath.Join(w.dir, "root")
+	if err := os.Mkdir(w.root, 0o755); err != nil {
+		return nil, err
+	}
+	old := time.Now().Add(-24 * time.Hour)
+	for kib, body := range testFiles() {
+		path := filepath.Join(w.root, fileName(kib))
+		if err := os.WriteFile(path, body, 0o644); err != nil {
+			return nil, err
+		}
+		// A file changed this second gets weak validators, or is not cached.
+		if err := os.Chtimes(path, old, old); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "wrk-count.lua"), wrkCount, 0o644); err != nil {
+		return nil, err
+	}
+	both := append(append([]byte{}, wrkPipeline...), wrkCount...)
+	return w, os.WriteFile(filepath.Join(w.dir, "wrk-pipeline.lua"), both, 0o644)
+}
+
+func (w *workshop) close() { os.RemoveAll(w.dir) }
+
+// address is one that nobody listens on.
+func (w *workshop) address(unix bool) (string, error) {
+	if !unix {
+		return freeAddr()
+	}
+	w.sockets++
+	return unixPrefix + filepath.Join(w.dir, fmt.Sprintf("socket-%d", w.sockets)), nil
+}
+
+// once makes what key names, and remembers a failure too: a peer that cannot be
+// built is not built again for every comparison.
+func (w *workshop) once(key string, make func() error) error {
+	err, ok := w.made[key]
+	if !ok {
+		err = make()
+		w.made[key] = err
+	}
+	return err
+}
+
+func (w *workshop) goBuild(pkg string) (string, error) {
+	bin := filepath.Join(w.dir, filepath.Base(pkg))
+	return bin, w.once(bin, func() error {
+		return build("go", "build", "-o", bin, module+"/"+pkg)
+	})
+}
+
+func build(argv ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	defer cancel()
+	p, err := startProcess(argv, environment(), nil, nil)
+	if err != nil {
+		return err
+	}
+	if err := p.wait(ctx); err != nil {
+		return fmt.Errorf("it does not build: %s", firstError(p.stderr.String()))
+	}
+	return nil
+}
+
+// firstError is the first line of a compiler's output that is about an error,
+// not about a package.
+func firstError(output string) string {
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return line
+		}
+	}
+	return "no reason given"
+}
+
+// writeConf fills in a configuration, in a directory that is the server's own.
+func (w *workshop) writeConf(name, text string, values map[string]string) (string, error) {
+	tmpl, err := template.New(name).Parse(text)
+	if err != nil {
+		return "", err
+	}
+	w.confs++
+	dir := filepath.Join(w.dir, fmt.Sprintf("%s-%d", name, w.confs))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	f, err := os.Create(filepath.Join(dir, name+".conf"))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	all := map[string]string{"Dir": dir, "Root": w.root}
+	maps.Copy(all, values)
+	return f.Name(), tmpl.Execute(f, all)
+}
