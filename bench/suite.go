@@ -91,7 +91,7 @@ func (b *suiteBuilder) waysToConnect() {
 
 func (b *suiteBuilder) memoryAndBlocking() {
 	b.add(comparison{name: "idle/free", sides: append([]*server{esca(b.on.chosen)}, fasthttpServer, nethttp, gnetConstant, nginx, epollLoop),
-		placement: free, idle: idleConns, loads: hello(1), kinds: quick,
+		placement: free, idle: idleConns, loads: hello(1),
 		goals: []goal{{Metric: idleBytes.name, Limit: 700}}})
 	b.add(comparison{name: "mix/free", sides: b.both(esca, fasthttpServer, nethttp), placement: free, loops: 1,
 		loads: []load{
