@@ -33,8 +33,6 @@ type engine struct {
 	run  func(h gnet.EventHandler, addrs []string, opts ...gnet.Option) error
 }
 
-func (e engine) isGnet() bool { return e.name == "gnet" }
-
 var gnetItself = engine{"gnet", gnet.Rotate}
 
 // onEsca runs handlers on esca's loops.
