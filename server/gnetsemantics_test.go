@@ -126,6 +126,37 @@ func TestGnetWake(t *testing.T) {
 	})
 }
 
+// A connection that wakes itself again and again keeps nobody waiting. (On gnet it
+// has its loop for itself.)
+func TestGnetWakesItself(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		if e.name == gnetItself.name {
+			return
+		}
+		var wakes atomic.Int32
+		a := &app{traffic: func(c gnet.Conn) gnet.Action {
+			b, _ := c.Next(-1)
+			if c.Context() == "waker" || string(b) == "wake" {
+				c.SetContext("waker")
+				wakes.Add(1)
+				c.Wake(nil)
+				return gnet.None
+			}
+			c.Write(b)
+			return gnet.None
+		}}
+		r := start(t, e, a, []string{"tcp"})
+		waker, other := r.dial(0), r.dial(0)
+		mustWrite(t, waker, "wake")
+		for wakes.Load() < 100 {
+			mustWrite(t, other, "echo")
+			mustRead(t, other, "echo")
+		}
+		mustWrite(t, other, "echo")
+		mustRead(t, other, "echo")
+	})
+}
+
 // Every callback may close the connection; OnClose comes once, with the reason.
 func TestGnetCloses(t *testing.T) {
 	closing := func(gnet.Conn) gnet.Action { return gnet.Close }

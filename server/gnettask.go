@@ -53,16 +53,19 @@ func (c *gnetConn) submit(t *gnetTask) {
 	}
 }
 
-// runTasks does what was submitted, in order.
+// runTasks does what was submitted by now, in order. What its callbacks submit is
+// for the next time, after the neighbours: a callback may wake its connection again
+// and again.
 func (c *gnetConn) runTasks() {
-	for c.tasks.Load() != nil {
-		var first *gnetTask
-		for t := c.tasks.Swap(nil); t != nil; {
-			t.next, first, t = first, t, t.next
-		}
-		for t := first; t != nil; t = t.next {
-			c.run(t)
-		}
+	if c.tasks.Load() == nil {
+		return
+	}
+	var first *gnetTask
+	for t := c.tasks.Swap(nil); t != nil; {
+		t.next, first, t = first, t, t.next
+	}
+	for t := first; t != nil; t = t.next {
+		c.run(t)
 	}
 }
 
