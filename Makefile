@@ -9,7 +9,7 @@ PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench bench-quick clean \
-  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-cost
+  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost
 
 help:        ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ kmod-lint:   ## the module's source: W=1, sparse, checkpatch
 
 test-vm:     ## the module, and conn and server on it, in QEMU on Debian's 6.1 and 6.12
 	@kmodule/vm/run 6.1 6.12
+
+test-vm-debug: ## the same on kernels built with KASAN, lockdep, kmemleak and KCSAN (built once: half an hour)
+	@kmodule/vm/run debug-kasan debug-kcsan
 
 test-vm-cost: ## instructions per operation and per request, direct beside kmod
 	@kmodule/vm/run --cost 6.12
