@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"html/template"
 	"image/color"
-	"math"
 	"slices"
 	"strings"
 
@@ -34,6 +33,7 @@ type chartKind struct {
 	value               func(row) float64
 	log                 bool // the x axis
 	beside              string
+	model               func(plotter.XYs) plotter.XYs // what is expected of the reference; may be nil
 }
 
 func cpuOf(r row) float64 { return r.Value }
@@ -54,18 +54,23 @@ const (
 )
 
 var chartKinds = []chartKind{
-	{"hello/free", "Hello world: cost over concurrency", connsAxis, cpuAxis, cpuOf, true, ""},
-	{"hello/free", "Hello world: throughput over concurrency", connsAxis, rpsAxis, rpsOf, true, ""},
+	{"hello/free", "Hello world: cost over concurrency", connsAxis, cpuAxis, cpuOf, true, "", nil},
+	{"hello/free", "Hello world: throughput over concurrency", connsAxis, rpsAxis, rpsOf, true, "", nil},
 	{"files/pinned", "Static files: throughput over payload size (the paper's figures 8 to 13)", "payload (KiB)", rpsAxis, rpsOf, true,
-		paperMachine + "Small payloads: nginx 38-46 k requests/s, best +12 %, average +7 %; lighttpd 55-85 k, best +23 %, average +8 %; Mongoose 5-28 k, best +22 %, average +13 %. Large (100-200 KiB): no gain, Mongoose best +62 %."},
-	{"files/pinned", "Static files: cost over payload size", "payload (KiB)", cpuAxis, cpuOf, true, ""},
+		paperMachine + "Small payloads: nginx 38-46 k requests/s, best +12 %, average +7 %; lighttpd 55-85 k, best +23 %, average +8 %; Mongoose 5-28 k, best +22 %, average +13 %. Large (100-200 KiB): no gain, Mongoose best +62 %.", nil},
+	{"files/pinned", "Static files: cost over payload size", "payload (KiB)", cpuAxis, cpuOf, true, "", nil},
 	{"loop/pinned", "Time in the main loop over concurrency (the paper's figures 5 to 7)", connsAxis, "CPU of the loop (µs a request)", cpuOf, false,
-		paperMachine + "Less time in the main loop with ESCA from about 20 connections on (nginx, lighttpd), from 10 to 200 (Mongoose)."},
+		paperMachine + "Less time in the main loop with ESCA from about 20 connections on (nginx, lighttpd), from 10 to 200 (Mongoose).", nil},
 	{"degree/pinned", "Throughput over batch degree (the paper's figure 14)", "calls a flush, at most", rpsAxis, rpsOf, false,
-		paperMachine + "nginx, 20 connections: T = αD below the convergence point C = 38, αC beyond; measured 42-49 k requests/s over D = 0-60."},
-	{"echo/free/c50", "gnet echo: cost over message size, 50 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, ""},
-	{"echo/free/c1000", "gnet echo: cost over message size, 1,000 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, ""},
-	{"echo/free/c4000", "gnet echo: cost over message size, 4,000 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, ""},
+		paperMachine + "nginx, 20 connections: T = αD below the convergence point C = 38, αC beyond; measured 42-49 k requests/s over D = 0-60.", degreeModel},
+	{"echo/free/c50", "gnet echo: cost over message size, 50 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, "", nil},
+	{"echo/free/c1000", "gnet echo: cost over message size, 1,000 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, "", nil},
+	{"echo/free/c4000", "gnet echo: cost over message size, 4,000 connections", "message (bytes)", "CPU of the server (µs a message)", cpuOf, true, "", nil},
+}
+
+func init() {
+	plot.DefaultFont.Variant = "Sans"
+	plotter.DefaultFont.Variant = "Sans"
 }
 
 // charts draws every family of which something was measured.
@@ -103,27 +108,24 @@ func commonConditions(of []*outcome) string {
 	return "First point: " + of[0].Conditions + ". Last point: " + of[len(of)-1].Conditions + "."
 }
 
-// lines draws a line for each server.
+// lines draws a line for each server, and its name beside the plot.
 func (k chartKind) lines(of []*outcome) (template.HTML, error) {
-	p := plot.New()
+	p, legend := plot.New(), plot.NewLegend()
 	p.X.Label.Text, p.Y.Label.Text = k.x, k.y
 	p.Y.Min = 0
-	p.Legend.Top = true
+	legend.Top, legend.Left, legend.Padding = true, true, vg.Points(2)
 	p.Add(plotter.NewGrid())
 	if k.log {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticksAt(of)
 	}
 	byServer := map[string]plotter.XYs{}
 	var order []string
-	highest := 0.0
 	for _, o := range of {
 		for _, r := range o.Rows {
 			if byServer[r.Server] == nil {
 				order = append(order, r.Server)
 			}
-			v := k.value(r)
-			highest = math.Max(highest, v)
-			byServer[r.Server] = append(byServer[r.Server], plotter.XY{X: o.X, Y: v})
+			byServer[r.Server] = append(byServer[r.Server], plotter.XY{X: o.X, Y: k.value(r)})
 		}
 	}
 	for i, name := range order {
@@ -134,14 +136,25 @@ func (k chartKind) lines(of []*outcome) (template.HTML, error) {
 		line.Color, points.Color, points.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
 		line.Width = vg.Points(1.5)
 		p.Add(line, points)
-		p.Legend.Add(name, line, points)
+		legend.Add(name, line, points)
 	}
-	p.Y.Max = highest * (1.05 + 0.06*float64(len(order))) // room for the legend
+	if k.model != nil {
+		line, err := plotter.NewLine(k.model(byServer[of[0].reference()]))
+		if err != nil {
+			return "", err
+		}
+		line.Dashes = plotutil.Dashes(1)
+		p.Add(line)
+		legend.Add("T = αD", line)
+	}
 	p.BackgroundColor = color.White
-	c := vgsvg.New(vg.Points(620), vg.Points(380))
-	p.Draw(draw.New(c))
+	const width, names = 760, 150 // points
+	canvas := vgsvg.New(vg.Points(width), vg.Points(380))
+	all := draw.New(canvas)
+	p.Draw(draw.Crop(all, 0, -vg.Points(names), 0, 0))
+	legend.Draw(draw.Crop(all, vg.Points(width-names+10), 0, 0, -vg.Points(10)))
 	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
+	if _, err := canvas.WriteTo(&b); err != nil {
 		return "", err
 	}
 	// Within HTML, an XML declaration has no place.

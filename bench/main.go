@@ -6,6 +6,7 @@
 //	go run ./bench -quick             the most telling part, in five minutes
 //	go run ./bench -list              the comparisons and their goals
 //	go run ./bench -run '^hello/free' some of them
+//	go run ./bench -agree DIR DIR     whether two reports agree
 //
 // The figure is CPU time per request of the server process, because a load
 // generator on the same machine is saturated long before a good server is.
@@ -54,6 +55,8 @@ type request struct {
 	guest    string
 	profile  string
 	backend  string
+	agree    bool
+	reports  []string // to be compared
 }
 
 func parseFlags() (q request, err error) {
@@ -67,8 +70,14 @@ func parseFlags() (q request, err error) {
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
 	flag.StringVar(&q.backend, "backend", "", "the backend that esca's goals are judged on (default: its own choice)")
+	flag.BoolVar(&q.agree, "agree", false, "measure nothing: compare the reports in two directories, and fail where they are more than 5 % apart")
 	flag.Parse()
 	switch {
+	case q.agree && flag.NArg() != 2:
+		return q, errors.New("-agree needs two directories: go run ./bench -agree FIRST SECOND")
+	case q.agree:
+		q.reports = flag.Args()
+		return q, nil
 	case flag.NArg() > 0:
 		return q, fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
 	case q.rounds < 1 || q.duration < time.Second || q.warmup < time.Second:
@@ -88,6 +97,9 @@ func run() error {
 	q, err := parseFlags()
 	if err != nil {
 		return err
+	}
+	if q.agree {
+		return printAgreement(os.Stdout, q.reports[0], q.reports[1])
 	}
 	on, err := findBackends(q.backend)
 	if err != nil {

@@ -63,6 +63,16 @@ type row struct {
 // reference is the server that the ratios are of.
 func (o *outcome) reference() string { return o.Sides[0].Server }
 
+// row is a server's row, or nil.
+func (o *outcome) row(server string) *row {
+	for i := range o.Rows {
+		if o.Rows[i].Server == server {
+			return &o.Rows[i]
+		}
+	}
+	return nil
+}
+
 // usable says whether a server's runs count: not if it has failed since, or
 // turned out to answer wrongly.
 func (o *outcome) usable(server string) bool {

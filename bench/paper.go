@@ -2,7 +2,11 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"gonum.org/v1/plot/plotter"
+)
 
 // paper is what remakes section V of the ESCA paper that staticFiles does not.
 func (b *suiteBuilder) paper() {
@@ -21,3 +25,20 @@ func (b *suiteBuilder) paper() {
 // degreeConns is the concurrency, and so the convergence point, of the figure
 // over batch degree: beyond it there is nothing more to batch.
 const degreeConns = 50
+
+// degreeModel is the paper's model of throughput over batch degree, through what
+// was measured at the convergence point: proportional below it, level beyond.
+func degreeModel(measured plotter.XYs) plotter.XYs {
+	last := len(measured) - 1
+	if last < 0 {
+		return nil
+	}
+	top := measured[last].Y
+	for _, p := range measured {
+		if p.X >= degreeConns {
+			top = p.Y
+			break
+		}
+	}
+	return plotter.XYs{{X: 0, Y: 0}, {X: degreeConns, Y: top}, {X: measured[last].X, Y: top}}
+}
