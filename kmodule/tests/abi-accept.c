@@ -2,7 +2,6 @@
 /* The harvest of listeners: connections with their addresses, in a slot. */
 #include "check.h"
 
-#include <netinet/in.h>
 #include <sys/resource.h>
 
 static struct timespec no_time;
@@ -54,6 +53,7 @@ static void several(struct table *t, int family, int n)
 	watch(t, l, 3, ESCA_HARVEST_ACCEPT);
 	for (i = 0; i < n; i++)
 		c[i] = dial(family, &addr, len);
+	queued(l, n);
 	ev = look(t, 1);
 	CHECK(ev.fd == l && ev.gen == 3 && ev.n == n && !ev.err && !ev.eof, "n %d", ev.n);
 	CHECK(ev.slot >= 0 && ev.slot < 16, "slot %d", ev.slot);
@@ -86,6 +86,7 @@ static void too_many(struct table *t)
 	watch(t, l, 1, ESCA_HARVEST_ACCEPT);
 	for (i = 0; i < 40; i++)
 		c[i] = dial(AF_INET, &addr, len);
+	queued(l, 40);
 	ev = look(t, 1);
 	CHECK(ev.n == 4096 / 128 && t->ctl->accepts == 32, "n %d", ev.n);
 	for (i = 0; i < ev.n; i++)
@@ -120,6 +121,7 @@ static void failures_of(struct table *t)
 	watch(t, l, 1, ESCA_HARVEST_ACCEPT);
 	c[0] = dial(AF_INET, &addr, len);
 	c[1] = dial(AF_INET, &addr, len);
+	queued(l, 2);
 	close(MUST(accept(l, NULL, NULL)));
 	MUST(getrlimit(RLIMIT_NOFILE, &old));
 	few = old;
@@ -133,6 +135,7 @@ static void failures_of(struct table *t)
 	close(MUST(accept(l, NULL, NULL)));
 	close(c[0]);
 	c[0] = dial(AF_INET, &addr, len);
+	queued(l, 1);
 	mprotect(t->slots, 4096, PROT_READ);
 	t->free[t->reg.slots - 1] = 0;
 	ev = look(t, 1);
@@ -160,6 +163,7 @@ static void small_slots(int size, int n)
 	table_open_with(&t, reg);
 	watch(&t, l, 1, ESCA_HARVEST_ACCEPT);
 	c = dial(AF_INET, &addr, len);
+	queued(l, 1);
 	ev = look(&t, 1);
 	CHECK(ev.n == n && ev.slot == (n ? 0 : -1) && !ev.err, "%d bytes: %d", size, ev.n);
 	CHECK(t.ctl->nfree == 16u - n && t.ctl->accepts == (__u32)n, "%u", t.ctl->nfree);

@@ -175,6 +175,7 @@ static void sockets(struct table *t)
 	MUST(getsockname(l, (void *)&addr, &alen));
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	MUST(connect(fd, (void *)&addr, alen));
+	queued(l, 1);
 	entry(t, 0, 0, SYS_accept4, l, 0, 0, SOCK_CLOEXEC, 0, 0);
 	CHECK((p[0] = one(t)) > 2 && fcntl(p[0], F_GETFD) == FD_CLOEXEC, "accept4: %d", p[0]);
 	GIVES(getppid(), SYS_getppid, 0, 0, 0, 0, 0, 0);

@@ -6,8 +6,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -154,6 +157,19 @@ static inline void watch(struct table *t, int fd, __u32 gen, __u32 what)
 static inline void pair(int p[2])
 {
 	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p));
+}
+
+/*
+ * Waits until n connections can be accepted from l: over TCP the last step of
+ * the handshake may come after connect() has returned.
+ */
+static inline void queued(int l, unsigned int n)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	while (!getsockopt(l, IPPROTO_TCP, TCP_INFO, &info, &len) && info.tcpi_unacked != n)
+		sched_yield();
 }
 
 static inline int done(void)
