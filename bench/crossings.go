@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,18 +21,21 @@ type counter struct {
 	why  string // there is none
 }
 
-// findCounter tries whether perf can count system calls here.
+// sysEnter is the event that a system call is, as perf names it.
+const sysEnter = "raw_syscalls:sys_enter"
+
+// findCounter tries whether perf can count system calls here. It is asked, not
+// looked for: perf itself mounts what it needs, if it may.
 func findCounter() counter {
 	perf, err := lookPath("perf", "linux-perf")
 	if err != nil {
 		return counter{why: err.Error()}
 	}
-	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if _, err := os.Stat(dir + "/events/raw_syscalls/sys_enter/id"); err == nil {
-			return counter{perf: perf}
-		}
+	out, _ := exec.Command(perf, "stat", "-x,", "-e", sysEnter, "--", "true").CombinedOutput()
+	if n, err := parsePerf(string(out)); err != nil || n == 0 {
+		return counter{why: fmt.Sprintf("perf cannot (run bench as root, with tracefs in the kernel): %s", lastLine(string(out)))}
 	}
-	return counter{why: "no tracefs: as root, mount -t tracefs nodev /sys/kernel/tracing"}
+	return counter{perf: perf}
 }
 
 // around is the command line that runs argv while perf counts the system
@@ -45,14 +49,14 @@ func (c counter) around(argv []string, server int, output string) ([]string, err
 	for _, st := range tree {
 		pids = append(pids, fmt.Sprint(st.pid))
 	}
-	return append([]string{c.perf, "stat", "-x,", "-e", "raw_syscalls:sys_enter",
+	return append([]string{c.perf, "stat", "-x,", "-e", sysEnter,
 		"-o", output, "-p", strings.Join(pids, ","), "--"}, argv...), nil
 }
 
 // parsePerf reads the count from perf stat -x, output.
 func parsePerf(out string) (int64, error) {
 	for line := range strings.Lines(out) {
-		if !strings.Contains(line, "raw_syscalls:sys_enter") {
+		if !strings.Contains(line, sysEnter) {
 			continue
 		}
 		count, _, _ := strings.Cut(line, ",")
@@ -62,7 +66,7 @@ func parsePerf(out string) (int64, error) {
 		}
 		return n, nil
 	}
-	return 0, fmt.Errorf("no raw_syscalls:sys_enter in perf's output %q", lastLine(out))
+	return 0, fmt.Errorf("no %s in perf's output %q", sysEnter, lastLine(out))
 }
 
 // readCounts takes what perf, and the server itself, have counted.

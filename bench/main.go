@@ -11,9 +11,11 @@
 // The figure is CPU time per request of the server process, because a load
 // generator on the same machine is saturated long before a good server is.
 // The sides of a comparison run at the same time and are measured in turn,
-// a b c, c b a, ..., because the machine is never equally fast twice; what is
-// reported is the median of the rounds' ratios. All sides have to give the
-// same, right answer before, while and after, or nothing is reported of them.
+// a b c, c b a, ..., because the machine is never equally fast twice, and they
+// are started anew now and then, because no two processes of one program are
+// equally fast; what is reported is the median of the rounds' ratios. All sides
+// have to give the same, right answer before, while and after, or nothing is
+// reported of them.
 //
 // A server that is not installed is named as missing. Interrupted, bench stops
 // what it has started and reports what it has.
@@ -48,6 +50,7 @@ type request struct {
 	match    func(string) bool // nil: all
 	quick    bool
 	list     bool
+	starts   int
 	rounds   int
 	duration time.Duration
 	warmup   time.Duration
@@ -63,8 +66,9 @@ func parseFlags() (q request, err error) {
 	pattern := flag.String("run", "", "run the comparisons whose name matches this `regexp`")
 	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
 	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
-	flag.IntVar(&q.rounds, "rounds", 5, "rounds, each of a run on every side")
-	flag.DurationVar(&q.duration, "d", 2*time.Second, "duration of a run, in whole seconds")
+	flag.IntVar(&q.starts, "starts", 2, "times that every server is started anew")
+	flag.IntVar(&q.rounds, "rounds", 5, "rounds after each start, each of a run on every side")
+	flag.DurationVar(&q.duration, "d", time.Second, "duration of a run, in whole seconds")
 	flag.DurationVar(&q.warmup, "warmup", time.Second, "warm-up of every side, in whole seconds")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
@@ -80,8 +84,8 @@ func parseFlags() (q request, err error) {
 		return q, nil
 	case flag.NArg() > 0:
 		return q, fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
-	case q.rounds < 1 || q.duration < time.Second || q.warmup < time.Second:
-		return q, errors.New("at least one round, and a second for -d and -warmup")
+	case q.starts < 1 || q.rounds < 1 || q.duration < time.Second || q.warmup < time.Second:
+		return q, errors.New("at least one start and one round, and a second for -d and -warmup")
 	case *pattern == "":
 		return q, nil
 	}
@@ -115,7 +119,7 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	r := &runner{rounds: q.rounds, duration: q.duration, warmup: q.warmup, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
+	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, warmup: q.warmup, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
 	if r.wrk, err = lookPath("wrk", "wrk"); err != nil {
 		r.progress.note("%v: loads over TCP are left out", err)
 	}

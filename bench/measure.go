@@ -16,7 +16,8 @@ import (
 // runner takes the comparisons one after another.
 type runner struct {
 	shop     *workshop
-	rounds   int
+	starts   int           // of every server of a comparison
+	rounds   int           // after each start
 	duration time.Duration // of a timed run
 	warmup   time.Duration
 	wrk      string
@@ -42,7 +43,7 @@ const (
 
 // estimate is how long a comparison will take.
 func (r *runner) estimate(c *comparison) time.Duration {
-	each := startingOne + r.warmup + time.Duration(r.rounds)*(r.duration+aroundEach)
+	each := time.Duration(r.starts) * (startingOne + r.warmup + time.Duration(r.rounds)*(r.duration+aroundEach))
 	if r.counter.perf != "" {
 		each += r.warmup + aroundEach
 	}
@@ -57,13 +58,13 @@ func (r *runner) estimate(c *comparison) time.Duration {
 func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
 	out := &outcome{
 		Name: c.name, Family: c.family, X: c.x, Conditions: c.conditions(), Placement: c.placement,
-		Metric: c.metric().name, Loads: len(c.loads), Rounds: r.rounds, Goals: c.goals,
+		Metric: c.metric().name, Loads: len(c.loads), Rounds: r.starts * r.rounds, Goals: c.goals,
 	}
 	for _, s := range c.sides {
 		out.Sides = append(out.Sides, side{Server: s.name})
 	}
 	if c.idle > 0 {
-		out.Loads = 0
+		out.Loads, out.Rounds = 0, r.rounds
 		r.compareIdle(ctx, c, out)
 	} else {
 		r.compareLoads(ctx, c, out)
@@ -73,8 +74,20 @@ func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
 	return out
 }
 
+// compareLoads spreads the rounds over several processes of every side, because
+// some of what a process costs is decided when it starts: where its memory
+// lies, which loop and which processor has which connection.
 func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) {
-	servers := r.startAll(ctx, c, out)
+	for start := range r.starts {
+		r.compareStarted(ctx, c, out, 1+start*r.rounds, start == r.starts-1)
+	}
+}
+
+// compareStarted starts all sides, and takes r.rounds rounds from first on; at
+// the end it counts crossings if it is the last to do so.
+func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, first int, count bool) {
+	var reference *answers
+	servers := r.startAll(ctx, c, out, &reference)
 	defer func() {
 		for _, srv := range servers {
 			if srv != nil {
@@ -100,13 +113,12 @@ func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) 
 		}
 	}
 	turn(warmingRound, r.warmup)
-	for round := 1; round <= r.rounds; round++ {
+	for round := first; round < first+r.rounds; round++ {
 		turn(round, r.duration)
 	}
-	if r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts }) {
+	if count && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
 		turn(countingRound, r.warmup)
 	}
-	var reference *answers
 	for i, srv := range servers {
 		if srv != nil && ctx.Err() == nil {
 			if err := srv.check(c, &reference); err != nil {
@@ -122,19 +134,22 @@ const (
 	warmingRound  = -1
 )
 
-// startAll starts every side that is there and answers right; the others are nil.
-func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome) []*running {
+// startAll starts every side that is there and answers right; the others are
+// nil, and so are those that had to be given up before.
+func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome, reference **answers) []*running {
 	servers := make([]*running, len(c.sides))
-	var reference *answers
 	for i, s := range c.sides {
 		if ctx.Err() != nil {
 			break
+		}
+		if out.Sides[i].Problem.Kind != "" {
+			continue
 		}
 		srv, err := r.start(ctx, c, s)
 		if err == nil {
 			out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
 			servers[i] = srv
-			err = srv.check(c, &reference)
+			err = srv.check(c, reference)
 		}
 		if err != nil {
 			r.giveUp(ctx, out, servers, i, err)
@@ -198,7 +213,7 @@ func (r *runner) start(ctx context.Context, c *comparison, s *server) (*running,
 func (r *runner) record(out *outcome, s sample, round int) {
 	s.Comparison, s.Round = out.Name, round
 	out.Runs = append(out.Runs, s)
-	m, what := metricNamed(out.Metric), fmt.Sprintf("round %d of %d", round, r.rounds)
+	m, what := metricNamed(out.Metric), fmt.Sprintf("round %d of %d", round, out.Rounds)
 	if round == countingRound {
 		m, what = crossings, "counting"
 	}

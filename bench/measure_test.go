@@ -60,7 +60,7 @@ func fakeWrk(t *testing.T, size int) string {
 func testRunner(t *testing.T, size int) *runner {
 	t.Helper()
 	return &runner{shop: &workshop{dir: t.TempDir(), made: map[string]error{}}, wrk: fakeWrk(t, size),
-		rounds: 3, duration: time.Second, warmup: time.Second, progress: newProgress(discard(t), 1)}
+		starts: 2, rounds: 3, duration: time.Second, warmup: time.Second, progress: newProgress(discard(t), 1)}
 }
 
 func discard(t *testing.T) *os.File {
@@ -128,7 +128,7 @@ func TestCompareGoesOn(t *testing.T) {
 	if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, "the port is in use") || strings.Contains(p.Why, "\n") {
 		t.Errorf("the first is %q", p)
 	}
-	if len(out.timed("b", cpuPerRequest)) != 3 {
+	if len(out.timed("b", cpuPerRequest)) != 6 {
 		t.Errorf("the second has %d rounds", len(out.timed("b", cpuPerRequest)))
 	}
 }

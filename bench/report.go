@@ -102,13 +102,14 @@ func (r row) Latencies() string {
 
 // Counted is what the kernel counted a request, and what the server did.
 func (r row) Counted() string {
-	switch {
-	case r.Crossings == 0 && r.OwnCrossings == 0:
-		return "-"
-	case r.OwnCrossings == 0:
-		return fmt.Sprintf("%.2f", r.Crossings)
+	text := "-"
+	if r.Crossings > 0 {
+		text = fmt.Sprintf("%.2f", r.Crossings)
 	}
-	return fmt.Sprintf("%.2f (own %.2f)", r.Crossings, r.OwnCrossings)
+	if r.OwnCrossings > 0 {
+		text += fmt.Sprintf(" (own %.2f)", r.OwnCrossings)
+	}
+	return text
 }
 
 func each(values []float64, format string) string {

@@ -69,15 +69,3 @@ func TestWrkCommand(t *testing.T) {
 		}
 	}
 }
-
-func TestParsePerf(t *testing.T) {
-	const out = "# started on Mon Nov 23 08:57:20 2026\n\n228183,,raw_syscalls:sys_enter,852915633,100.00,,\n"
-	if n, err := parsePerf(out); err != nil || n != 228183 {
-		t.Errorf("got %d, %v", n, err)
-	}
-	for _, bad := range []string{"", "<not counted>,,raw_syscalls:sys_enter,0,0.00,,\n"} {
-		if n, err := parsePerf(bad); err == nil {
-			t.Errorf("%q: no error, and %d", bad, n)
-		}
-	}
-}
