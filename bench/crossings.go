@@ -31,9 +31,12 @@ func findCounter() counter {
 	if err != nil {
 		return counter{why: err.Error()}
 	}
-	out, _ := exec.Command(perf, "stat", "-x,", "-e", sysEnter, "--", "true").CombinedOutput()
+	out, err := exec.Command(perf, "stat", "-x,", "-e", sysEnter, "--", "true").CombinedOutput()
+	if err != nil {
+		return counter{why: fmt.Sprintf("perf cannot (run bench as root): %v: %s", err, lastLine(string(out)))}
+	}
 	if n, err := parsePerf(string(out)); err != nil || n == 0 {
-		return counter{why: fmt.Sprintf("perf cannot (run bench as root, with tracefs in the kernel): %s", lastLine(string(out)))}
+		return counter{why: fmt.Sprintf("perf cannot (run bench as root): %d system calls of a command, %v", n, err)}
 	}
 	return counter{perf: perf}
 }

@@ -86,8 +86,7 @@ func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) 
 // compareStarted starts all sides, and takes r.rounds rounds from first on; at
 // the end it counts crossings if it is the last to do so.
 func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, first int, count bool) {
-	var reference *answers
-	servers := r.startAll(ctx, c, out, &reference)
+	servers := r.startAll(ctx, c, out)
 	defer func() {
 		for _, srv := range servers {
 			if srv != nil {
@@ -119,6 +118,7 @@ func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome
 	if count && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
 		turn(countingRound, r.warmup)
 	}
+	var reference *answers
 	for i, srv := range servers {
 		if srv != nil && ctx.Err() == nil {
 			if err := srv.check(c, &reference); err != nil {
@@ -136,8 +136,9 @@ const (
 
 // startAll starts every side that is there and answers right; the others are
 // nil, and so are those that had to be given up before.
-func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome, reference **answers) []*running {
+func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome) []*running {
 	servers := make([]*running, len(c.sides))
+	var reference *answers
 	for i, s := range c.sides {
 		if ctx.Err() != nil {
 			break
@@ -149,7 +150,7 @@ func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome, refe
 		if err == nil {
 			out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
 			servers[i] = srv
-			err = srv.check(c, reference)
+			err = srv.check(c, &reference)
 		}
 		if err != nil {
 			r.giveUp(ctx, out, servers, i, err)

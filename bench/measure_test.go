@@ -116,20 +116,33 @@ var missingServer = &server{name: "missing", command: func(*workshop, *compariso
 	return nil, missingError("it is not installed")
 }}
 
-// A server that does not start is one line, and the rest goes on.
+// A server that does not start is one line, and the rest goes on: with new
+// processes, and without what was given up.
 func TestCompareGoesOn(t *testing.T) {
 	right := ok("x")
-	ends := &server{name: "ends", command: func(*workshop, *comparison, string) ([]string, error) {
+	starts := map[string]int{}
+	counted := func(s *server) *server {
+		command := s.command
+		s.command = func(shop *workshop, c *comparison, addr string) ([]string, error) {
+			starts[s.name]++
+			return command(shop, c, addr)
+		}
+		return s
+	}
+	ends := counted(&server{name: "ends", command: func(*workshop, *comparison, string) ([]string, error) {
 		return []string{"sh", "-c", "echo the port is in use >&2; exit 1"}, nil
-	}}
+	}})
 	out := testRunner(t, len(right)).compare(t.Context(), &comparison{
-		name: "test", placement: free, sides: []*server{ends, serverOf("b", right)}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
+		name: "test", placement: free, sides: []*server{ends, counted(serverOf("b", right))}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
 	})
 	if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, "the port is in use") || strings.Contains(p.Why, "\n") {
 		t.Errorf("the first is %q", p)
 	}
-	if len(out.timed("b", cpuPerRequest)) != 6 {
-		t.Errorf("the second has %d rounds", len(out.timed("b", cpuPerRequest)))
+	if starts["ends"] != 1 || starts["b"] != 2 {
+		t.Errorf("%d starts of what ends, %d of the other", starts["ends"], starts["b"])
+	}
+	if rounds := out.timed("b", cpuPerRequest); len(rounds) != 6 || len(out.Runs) != 6 || out.Rounds != 6 {
+		t.Errorf("the second has %d rounds in %d runs, of %d", len(rounds), len(out.Runs), out.Rounds)
 	}
 }
 
