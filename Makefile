@@ -69,7 +69,7 @@ bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gc
 	$(GO) run ./bench
 
 bench-quick: ## the most telling part of it, in five minutes
-	$(GO) run ./bench -quick -starts 1 -rounds 3
+	$(GO) run ./bench -quick -starts 1
 
 kmod:        ## build the kernel module for the running kernel
 	@kmodule/install build

@@ -38,6 +38,9 @@ func readReport(dir string) (*report, error) {
 	if err := json.Unmarshal(text, rep); err != nil {
 		return nil, fmt.Errorf("%s is not a report: %w", dir, err)
 	}
+	for _, o := range rep.Outcomes {
+		o.summarize() // of both reports in the same way, whichever bench wrote them
+	}
 	return rep, nil
 }
 

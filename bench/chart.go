@@ -117,6 +117,9 @@ func (k chartKind) lines(of []*outcome) (template.HTML, error) {
 	p.Add(plotter.NewGrid())
 	if k.log {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticksAt(of)
+		if len(of) == 1 { // or the plot would widen the axis to values that have no logarithm
+			p.X.Min, p.X.Max = of[0].X/2, of[0].X*2
+		}
 	}
 	byServer := map[string]plotter.XYs{}
 	var order []string

@@ -61,7 +61,7 @@ func echo(g generation) (result, error) {
 		}
 	}
 	events := make([]unix.EpollEvent, 512)
-	for base.now.Sub(began) < g.Duration {
+	for g.goesOn(base.now.Sub(began)) {
 		n, err := unix.EpollWait(base.epoll, events, 100)
 		if err != nil && err != unix.EINTR {
 			return result{}, err

@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +40,13 @@ type generation struct {
 
 	Echo     int `json:"echo"`     // instead: bytes of messages that come back
 	Pipeline int `json:"pipeline"` // of them under way at once
+
+	ended *atomic.Bool // set when it is told to end before its time
+}
+
+// goesOn says whether it is to go on, so long after it began.
+func (g *generation) goesOn(since time.Duration) bool {
+	return since < g.Duration && (g.ended == nil || !g.ended.Load())
 }
 
 func generatorCommand(p placement, g generation) (argv []string, input []byte, err error) {
@@ -60,6 +69,13 @@ func generateMain(in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&g); err != nil {
 		return fmt.Errorf("%s: %w", generateArg, err)
 	}
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, os.Interrupt)
+	g.ended = new(atomic.Bool)
+	go func() {
+		<-told
+		g.ended.Store(true)
+	}()
 	run := generate
 	if g.Echo > 0 {
 		run = echo
@@ -112,7 +128,7 @@ func generate(g generation) (result, error) {
 		gen.replace(nil)
 	}
 	events := make([]unix.EpollEvent, 512)
-	for gen.now.Sub(began) < g.Duration {
+	for g.goesOn(gen.now.Sub(began)) {
 		n, err := unix.EpollWait(gen.epoll, events, 100)
 		if err != nil && err != unix.EINTR {
 			return result{}, err

@@ -10,9 +10,9 @@
 //
 // The figure is CPU time per request of the server process, because a load
 // generator on the same machine is saturated long before a good server is.
-// The sides of a comparison run at the same time and are measured in turn,
-// a b c, c b a, ..., because the machine is never equally fast twice, and they
-// are started anew now and then, because no two processes of one program are
+// The sides of a comparison run at the same time and take turns of a tenth of a
+// second, a b c, c b a, ..., because the machine is never equally fast twice, and
+// they are started anew now and then, because no two processes of one program are
 // equally fast; what is reported is the median of the rounds' ratios. All sides
 // have to give the same, right answer before, while and after, or nothing is
 // reported of them.
@@ -53,7 +53,7 @@ type request struct {
 	starts   int
 	rounds   int
 	duration time.Duration
-	warmup   time.Duration
+	whole    time.Duration
 	out      string
 	guest    string
 	profile  string
@@ -66,10 +66,10 @@ func parseFlags() (q request, err error) {
 	pattern := flag.String("run", "", "run the comparisons whose name matches this `regexp`")
 	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
 	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
-	flag.IntVar(&q.starts, "starts", 2, "times that every server is started anew")
-	flag.IntVar(&q.rounds, "rounds", 5, "rounds after each start, each of a run on every side")
-	flag.DurationVar(&q.duration, "d", time.Second, "duration of a run, in whole seconds")
-	flag.DurationVar(&q.warmup, "warmup", time.Second, "warm-up of every side, in whole seconds")
+	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often where nothing is pinned")
+	flag.IntVar(&q.rounds, "rounds", 2, "rounds after each start, in which the sides take turns")
+	flag.DurationVar(&q.duration, "d", 600*time.Millisecond, "`time` that every side is driven in a round")
+	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that every start ends with, in whole seconds; latencies are of it")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
@@ -84,8 +84,8 @@ func parseFlags() (q request, err error) {
 		return q, nil
 	case flag.NArg() > 0:
 		return q, fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
-	case q.starts < 1 || q.rounds < 1 || q.duration < time.Second || q.warmup < time.Second:
-		return q, errors.New("at least one start and one round, and a second for -d and -warmup")
+	case q.starts < 1 || q.rounds < 1 || q.duration < shortTurn || q.whole < time.Second:
+		return q, fmt.Errorf("at least one start and one round, %v for -d and a second for -whole", shortTurn)
 	case *pattern == "":
 		return q, nil
 	}
@@ -119,7 +119,7 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, warmup: q.warmup, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
+	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, whole: q.whole, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
 	if r.wrk, err = lookPath("wrk", "wrk"); err != nil {
 		r.progress.note("%v: loads over TCP are left out", err)
 	}
@@ -141,7 +141,7 @@ func run() error {
 			return err
 		}
 	}
-	rep := &report{Machine: thisMachine()}
+	rep := &report{Machine: thisMachine(), Whole: q.whole.String()}
 	if q.guest != "" {
 		text, err := os.ReadFile(q.guest)
 		if err != nil {

@@ -16,13 +16,14 @@ import (
 // runner takes the comparisons one after another.
 type runner struct {
 	shop     *workshop
-	starts   int           // of every server of a comparison
+	starts   int           // of every server of a pinned comparison
 	rounds   int           // after each start
-	duration time.Duration // of a timed run
-	warmup   time.Duration
+	duration time.Duration // that every side is driven in a round
+	whole    time.Duration // of a run without a pause
 	wrk      string
 	counter  counter
 	progress *progress
+	absent   map[string]bool // servers that were found missing
 }
 
 // running is a server that accepts connections.
@@ -36,37 +37,56 @@ type running struct {
 }
 
 const (
-	aroundEach  = 250 * time.Millisecond // what a run takes beyond its duration
-	startingOne = 700 * time.Millisecond // and a server to start, be checked twice and stop
+	warmup      = 300 * time.Millisecond // of every side, in turns
+	aroundEach  = 150 * time.Millisecond // what a side takes in a round, or a run, beyond its duration
+	startingOne = 500 * time.Millisecond // and a server to start, be checked twice and stop
 	idleRun     = idleWait + 2*time.Second
 )
 
-// estimate is how long a comparison will take.
-func (r *runner) estimate(c *comparison) time.Duration {
-	each := time.Duration(r.starts) * (startingOne + r.warmup + time.Duration(r.rounds)*(r.duration+aroundEach))
-	if r.counter.perf != "" {
-		each += r.warmup + aroundEach
+// startsOf is how often the servers of a comparison are started. With nothing
+// pinned their ratios are scattered two to four times as wide: which loop and
+// which processor has which connection is decided anew each time, and stays.
+func (r *runner) startsOf(c *comparison) int {
+	if c.placement == free && c.idle == 0 {
+		return 2 * r.starts
 	}
-	if c.idle > 0 {
-		each = time.Duration(r.rounds) * (startingOne + idleRun)
-	}
-	return time.Duration(len(c.sides)) * each
+	return r.starts
 }
 
-// compare measures the sides in turn: a b c, c b a, a b c, ... A side that is
-// missing, fails or answers wrongly is left out, and the others go on.
+// estimate is how long a comparison will take.
+func (r *runner) estimate(c *comparison) time.Duration {
+	sides := 0
+	for _, s := range c.sides {
+		if !r.absent[s.name] {
+			sides++
+		}
+	}
+	if c.idle > 0 {
+		return time.Duration(sides*r.starts) * (startingOne + idleRun)
+	}
+	each := time.Duration(r.startsOf(c)) * (startingOne + c.driven(warmup) + aroundEach + r.whole + aroundEach +
+		time.Duration(r.rounds)*(c.driven(r.duration)+aroundEach))
+	if r.counter.perf != "" {
+		each += r.whole + aroundEach
+	}
+	return time.Duration(sides) * each
+}
+
+// compare measures the sides beside each other. A side that is missing, fails or
+// answers wrongly is left out, and the others go on.
 func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
 	out := &outcome{
 		Name: c.name, Family: c.family, X: c.x, Conditions: c.conditions(), Placement: c.placement,
-		Metric: c.metric().name, Loads: len(c.loads), Rounds: r.starts * r.rounds, Goals: c.goals,
+		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.rounds, Goals: c.goals,
 	}
 	for _, s := range c.sides {
 		out.Sides = append(out.Sides, side{Server: s.name})
 	}
 	if c.idle > 0 {
-		out.Loads, out.Rounds = 0, r.rounds
+		out.Loads, out.Rounds = 0, r.starts
 		r.compareIdle(ctx, c, out)
 	} else {
+		out.Driven, out.Turn = c.driven(r.duration).String(), c.turn().String()
 		r.compareLoads(ctx, c, out)
 	}
 	out.Interrupted = ctx.Err() != nil
@@ -78,14 +98,14 @@ func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
 // some of what a process costs is decided when it starts: where its memory
 // lies, which loop and which processor has which connection.
 func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) {
-	for start := range r.starts {
-		r.compareStarted(ctx, c, out, 1+start*r.rounds, start == r.starts-1)
+	for start := range out.Starts {
+		r.compareStarted(ctx, c, out, start)
 	}
 }
 
-// compareStarted starts all sides, and takes r.rounds rounds from first on; at
-// the end it counts crossings if it is the last to do so.
-func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, first int, count bool) {
+// compareStarted starts all sides, and takes r.rounds rounds in turns, and a run
+// of each without a pause; after the last start, crossings are counted too.
+func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, start int) {
 	servers := r.startAll(ctx, c, out)
 	defer func() {
 		for _, srv := range servers {
@@ -94,29 +114,38 @@ func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome
 			}
 		}
 	}()
-	turn := func(round int, d time.Duration) {
-		for k := range servers {
-			i := k
-			if round%2 == 0 {
-				i = len(servers) - 1 - k
+	inTurns := func(round int, d time.Duration) {
+		samples, errs := r.interleave(ctx, c, servers, d)
+		for i := range servers {
+			switch {
+			case servers[i] == nil:
+			case errs[i] != nil:
+				r.giveUp(ctx, out, servers, i, errs[i])
+			case round != warmingRound:
+				r.record(out, samples[i], round)
 			}
+		}
+	}
+	whole := func(round int) {
+		for i := range servers {
 			if servers[i] == nil || ctx.Err() != nil {
 				continue
 			}
-			s, err := r.measure(ctx, c, servers[i], d, round == countingRound)
+			s, err := r.measure(ctx, c, servers[i], r.whole, round == countingRound)
 			if err != nil {
 				r.giveUp(ctx, out, servers, i, err)
-			} else if round >= countingRound {
+			} else {
 				r.record(out, s, round)
 			}
 		}
 	}
-	turn(warmingRound, r.warmup)
-	for round := first; round < first+r.rounds; round++ {
-		turn(round, r.duration)
+	inTurns(warmingRound, warmup)
+	for round := range r.rounds {
+		inTurns(1+start*r.rounds+round, r.duration)
 	}
-	if count && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
-		turn(countingRound, r.warmup)
+	whole(1 + start)
+	if start == out.Starts-1 && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
+		whole(countingRound)
 	}
 	var reference *answers
 	for i, srv := range servers {
@@ -178,7 +207,17 @@ func (r *runner) giveUp(ctx context.Context, out *outcome, servers []*running, i
 		p.Kind = wrong
 	}
 	out.Sides[i].Problem = p
-	r.progress.note("%s: %s is %s", out.Name, out.Sides[i].Server, p)
+	name := out.Sides[i].Server
+	switch {
+	case p.Kind != missing:
+		r.progress.note("%s: %s is %s", out.Name, name, p)
+	case !r.absent[name]: // once is enough
+		r.progress.note("%s is %s", name, p)
+		if r.absent == nil {
+			r.absent = map[string]bool{}
+		}
+		r.absent[name] = true
+	}
 }
 
 // start starts a server, and waits until it listens.
@@ -215,8 +254,11 @@ func (r *runner) record(out *outcome, s sample, round int) {
 	s.Comparison, s.Round = out.Name, round
 	out.Runs = append(out.Runs, s)
 	m, what := metricNamed(out.Metric), fmt.Sprintf("round %d of %d", round, out.Rounds)
-	if round == countingRound {
+	switch {
+	case round == countingRound:
 		m, what = crossings, "counting"
+	case s.Whole:
+		m, what = throughput(0), fmt.Sprintf("start %d of %d", round, out.Starts)
 	}
 	r.progress.show("%s, %s: %s: %.4g %s", out.Name, what, s.Server, m.value(s), m.name)
 }
@@ -224,7 +266,7 @@ func (r *runner) record(out *outcome, s sample, round int) {
 // compareIdle takes fresh servers every round: memory once taken is not always
 // given back.
 func (r *runner) compareIdle(ctx context.Context, c *comparison, out *outcome) {
-	for round := 1; round <= r.rounds; round++ {
+	for round := 1; round <= r.starts; round++ {
 		var reference *answers
 		for i, s := range c.sides {
 			if out.Sides[i].Problem.Kind != "" || ctx.Err() != nil {
@@ -251,10 +293,11 @@ func (r *runner) compareIdle(ctx context.Context, c *comparison, out *outcome) {
 	}
 }
 
-// measure drives all loads of the comparison at once for d, and takes the CPU
-// time that the server used from before the first connection to after the last.
+// measure drives all loads of the comparison at once for d without a pause, and
+// takes the CPU time that the server used from before the first connection to
+// after the last.
 func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d time.Duration, count bool) (s sample, err error) {
-	s = sample{Server: srv.server.name, Started: time.Now(), RestRSS: srv.rest}
+	s = sample{Server: srv.server.name, Started: time.Now(), RestRSS: srv.rest, Whole: true}
 	all, err := machineTime()
 	if err != nil {
 		return s, err

@@ -14,18 +14,31 @@ import (
 )
 
 // testServer, in the environment, makes the test binary a server on that
-// address; testResponse is what it answers.
+// address; testResponse is what it answers: on each connection the responses that
+// nextResponse separates, and the last of them from then on.
 const (
 	testServer   = "ESCA_BENCH_TEST_SERVER"
 	testResponse = "ESCA_BENCH_TEST_RESPONSE"
+	nextResponse = "\n---\n"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == generateArg {
+		if err := generateMain(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	addr := os.Getenv(testServer)
 	if addr == "" {
 		os.Exit(m.Run())
 	}
-	ln, err := net.Listen("tcp4", addr)
+	network, addr := "tcp4", addr
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		network, addr = "unix", path
+	}
+	ln, err := net.Listen(network, addr)
 	if err != nil {
 		os.Exit(1)
 	}
@@ -34,10 +47,11 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			os.Exit(1)
 		}
-		go answerAll(c, []string{os.Getenv(testResponse)})
+		go answerAll(c, strings.Split(os.Getenv(testResponse), nextResponse))
 	}
 }
 
+// serverOf is a server that is the test binary.
 func serverOf(name, response string) *server {
 	return &server{name: name, command: func(_ *workshop, _ *comparison, addr string) ([]string, error) {
 		return []string{"env", testServer + "=" + addr, testResponse + "=" + response, os.Args[0]}, nil
@@ -45,11 +59,16 @@ func serverOf(name, response string) *server {
 }
 
 // fakeWrk is a load generator that always counts a thousand answers of this
-// many bytes each.
+// many bytes each, when it is told to or at once.
 func fakeWrk(t *testing.T, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wrk")
-	script := fmt.Sprintf("#!/bin/sh\necho 'counted {\"requests\":1000,\"elapsed_ns\":1000000000,\"bytes\":%d}'\n", 1000*size)
+	script := fmt.Sprintf(`#!/bin/sh
+count() { echo 'counted {"requests":1000,"elapsed_ns":1000000000,"bytes":%d}'; exit; }
+trap count INT
+case "$*" in *-d3600s*) while :; do sleep 0.01; done ;; esac
+count
+`, 1000*size)
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +79,7 @@ func fakeWrk(t *testing.T, size int) string {
 func testRunner(t *testing.T, size int) *runner {
 	t.Helper()
 	return &runner{shop: &workshop{dir: t.TempDir(), made: map[string]error{}}, wrk: fakeWrk(t, size),
-		starts: 2, rounds: 3, duration: time.Second, warmup: time.Second, progress: newProgress(discard(t), 1)}
+		starts: 1, rounds: 3, duration: 2 * shortTurn, whole: time.Second, progress: newProgress(discard(t), 1)}
 }
 
 func discard(t *testing.T) *os.File {
@@ -141,7 +160,7 @@ func TestCompareGoesOn(t *testing.T) {
 	if starts["ends"] != 1 || starts["b"] != 2 {
 		t.Errorf("%d starts of what ends, %d of the other", starts["ends"], starts["b"])
 	}
-	if rounds := out.timed("b", cpuPerRequest); len(rounds) != 6 || len(out.Runs) != 6 || out.Rounds != 6 {
+	if rounds := out.timed("b", cpuPerRequest); len(rounds) != 6 || len(out.Runs) != 6+2 || out.Rounds != 6 {
 		t.Errorf("the second has %d rounds in %d runs, of %d", len(rounds), len(out.Runs), out.Rounds)
 	}
 }

@@ -12,9 +12,12 @@ type outcome struct {
 	X           float64   `json:"x,omitempty"`
 	Conditions  string    `json:"conditions"`
 	Placement   placement `json:"placement"`
-	Metric      string    `json:"metric"` // what the ratios are of
-	Loads       int       `json:"loads"`  // at once
-	Rounds      int       `json:"rounds"` // that were asked for
+	Metric      string    `json:"metric"`           // what the ratios are of
+	Loads       int       `json:"loads"`            // at once
+	Starts      int       `json:"starts"`           // of every server, that were asked for
+	Rounds      int       `json:"rounds"`           // after all of them together
+	Driven      string    `json:"driven,omitempty"` // how long every side was, in a round
+	Turn        string    `json:"turn,omitempty"`   // in turns of this
 	Goals       []goal    `json:"goals,omitempty"`
 	Sides       []side    `json:"sides"` // the first is the reference
 	Interrupted bool      `json:"interrupted,omitempty"`
@@ -88,7 +91,7 @@ func (o *outcome) usable(server string) bool {
 func (o *outcome) timed(server string, m metric) map[int]float64 {
 	byRound := map[int]float64{}
 	for _, s := range o.Runs {
-		if s.Server == server && s.Round > 0 {
+		if s.Server == server && s.Round > 0 && s.Whole == m.whole {
 			byRound[s.Round] = m.value(s)
 		}
 	}
@@ -126,7 +129,7 @@ func (o *outcome) counted(server string, m metric) float64 {
 func metricNamed(name string) metric {
 	i := slices.IndexFunc(goalMetrics, func(m metric) bool { return m.name == name })
 	if i < 0 {
-		return metric{name, func(sample) float64 { return 0 }}
+		return metric{name: name, value: func(sample) float64 { return 0 }}
 	}
 	return goalMetrics[i]
 }
@@ -169,7 +172,8 @@ func (o *outcome) verdicts(server string) (all []string) {
 		if g.Against != server && (g.Against != "" || server != o.reference()) {
 			continue
 		}
-		s := o.beside(o.reference(), server, metricNamed(g.Metric))
+		m := metricNamed(g.Metric)
+		s := o.beside(o.reference(), server, m)
 		verdict := "missed"
 		switch {
 		case s.Rounds == 0:
@@ -177,7 +181,11 @@ func (o *outcome) verdicts(server string) (all []string) {
 		case g.met(s):
 			verdict = "met"
 		}
-		if s.Rounds < o.Rounds {
+		asked := o.Rounds
+		if m.whole {
+			asked = o.Starts
+		}
+		if s.Rounds < asked {
 			verdict += ", interrupted"
 		}
 		all = append(all, g.String()+": "+verdict)

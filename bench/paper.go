@@ -16,7 +16,7 @@ func (b *suiteBuilder) paper() {
 			sides: b.both(escahttp), placement: pinned, loads: b.file(1, conns)})
 	}
 	// Figure 14: throughput over batch degree.
-	for _, degree := range []int{1, 2, 4, 8, 16, 24, 32, 48, 64, 128} {
+	for _, degree := range []int{1, 4, 8, 16, 32, 50, 64, 128} {
 		b.add(comparison{name: fmt.Sprintf("degree/pinned/d%d", degree), family: "degree/pinned", x: float64(degree),
 			sides: b.both(esca), placement: pinned, loops: 1, degree: degree, loads: hello(degreeConns)})
 	}

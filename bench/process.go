@@ -58,6 +58,7 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 // worker, a CPU profile is written), then the whole group.
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.cmd.Process.Signal(syscall.SIGCONT) // a stopped one would sleep through it
 	select {
 	case <-p.exited:
 	case <-time.After(stopTimeout):

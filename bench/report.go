@@ -16,6 +16,7 @@ import (
 type report struct {
 	Machine  machine    `json:"machine"`
 	Switch   modeSwitch `json:"mode_switch"`
+	Whole    string     `json:"whole"`           // how long a run without a pause was
 	Guest    string     `json:"guest,omitempty"` // instructions counted in QEMU, as make test-vm-cost prints them
 	Outcomes []*outcome `json:"comparisons"`
 }

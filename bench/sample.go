@@ -8,7 +8,8 @@ import "time"
 type sample struct {
 	Comparison string        `json:"comparison"`
 	Server     string        `json:"server"`
-	Round      int           `json:"round"` // from 1; 0: the run that counts kernel crossings
+	Round      int           `json:"round"`           // from 1; 0: the run that counts kernel crossings
+	Whole      bool          `json:"whole,omitempty"` // a run without a pause, one a start: rates and latencies are of these, everything else is of the others
 	Started    time.Time     `json:"started"`
 	CPU        time.Duration `json:"cpu_ns"`               // of the server process and its children
 	Others     float64       `json:"others"`               // processors kept busy by what is not part of the run
@@ -54,28 +55,29 @@ func (s sample) of(load int, value func(result) float64) float64 {
 type metric struct {
 	name  string
 	value func(sample) float64
+	whole bool // it is taken from runs without a pause
 }
 
 var (
-	cpuPerRequest = metric{"CPU µs/request", func(s sample) float64 {
+	cpuPerRequest = metric{name: "CPU µs/request", value: func(s sample) float64 {
 		return s.perRequest(float64(s.CPU) / float64(time.Microsecond))
 	}}
-	busyOthers = metric{"processors busy with others", func(s sample) float64 { return s.Others }}
-	idleBytes  = metric{"bytes/idle connection", func(s sample) float64 {
+	busyOthers = metric{name: "processors busy with others", value: func(s sample) float64 { return s.Others }}
+	idleBytes  = metric{name: "bytes/idle connection", value: func(s sample) float64 {
 		return float64(s.IdleRSS) / float64(max(1, s.IdleConns))
 	}}
-	restMemory = metric{"MiB at rest", func(s sample) float64 { return float64(s.RestRSS) / (1 << 20) }}
-	crossings  = metric{"crossings/request", func(s sample) float64 {
+	restMemory = metric{name: "MiB at rest", value: func(s sample) float64 { return float64(s.RestRSS) / (1 << 20) }}
+	crossings  = metric{name: "crossings/request", value: func(s sample) float64 {
 		return s.perRequest(float64(s.Crossings))
 	}}
-	ownCrossings = metric{"crossings/request, the server's own count", func(s sample) float64 {
+	ownCrossings = metric{name: "crossings/request, the server's own count", value: func(s sample) float64 {
 		return s.perRequest(float64(s.Own))
 	}}
 )
 
 // throughput is of the load with this index, as are the latencies.
 func throughput(load int) metric {
-	return metric{"requests/s", func(s sample) float64 { return s.of(load, result.rps) }}
+	return metric{"requests/s", func(s sample) float64 { return s.of(load, result.rps) }, true}
 }
 
 func p50(load int) metric {
@@ -93,11 +95,11 @@ func p999(load int) metric {
 func latency(name string, load int, of func(result) time.Duration) metric {
 	return metric{name, func(s sample) float64 {
 		return s.of(load, func(r result) float64 { return float64(of(r)) / float64(time.Millisecond) })
-	}}
+	}, true}
 }
 
 // named is the metric under a name that says which load it is about.
-func (m metric) named(name string) metric { return metric{name, m.value} }
+func (m metric) named(name string) metric { return metric{name, m.value, m.whole} }
 
 // goalMetrics are the metrics that goals can be set for.
 var goalMetrics = []metric{

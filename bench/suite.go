@@ -64,8 +64,8 @@ func (b *suiteBuilder) hello() {
 		kinds kind
 		goals []goal
 	}{
-		{1, everybody, full, nil},
-		{8, everybody, full, nil},
+		{1, short, full, nil},
+		{8, short, full, nil},
 		{50, everybody, quick, []goal{cpuGoal(fasthttpServer, 0.75), cpuGoal(epollLoop, 1.2)}},
 		{256, everybody, full, []goal{cpuGoal(fasthttpServer, 0.75), cpuGoal(epollLoop, 1.2)}},
 		{1000, everybody, full, []goal{cpuGoal(fasthttpServer, 0.7), cpuGoal(epollLoop, 1.2)}},
@@ -76,7 +76,7 @@ func (b *suiteBuilder) hello() {
 			sides: h.sides, placement: free, loads: hello(h.conns), goals: h.goals, kinds: h.kinds})
 	}
 	b.add(comparison{name: "hello/pinned/c50", sides: append(slices.Clone(everybody), nginx), placement: pinned, loads: hello(50)})
-	b.add(comparison{name: "hello/pinned/c256", sides: short, placement: pinned, loads: hello(256)})
+	b.add(comparison{name: "hello/pinned/c256", sides: short, placement: pinned, loads: hello(256), kinds: extra})
 	b.add(comparison{name: "pipeline16/pinned/c50", sides: b.both(esca, fasthttpServer, nethttp, gnetConstant, epollLoop, uringLoop), placement: pinned,
 		loads: []load{{path: "/", conns: 50, pipeline: 16, body: helloBody}}, goals: []goal{cpuGoal(fasthttpServer, 0.9)}, kinds: quick})
 }
@@ -114,14 +114,21 @@ func (b *suiteBuilder) echo() {
 			}
 			c := comparison{name: fmt.Sprintf("echo/free/%d/c%d", size, conns), family: fmt.Sprintf("echo/free/c%d", conns), x: float64(size),
 				sides: b.both(escaEcho, gnetEcho), placement: free, loads: []load{{echo: size, conns: conns}}, goals: []goal{cpuGoal(gnetEcho, 1)}}
-			if conns == 50 && size == 64 {
+			switch {
+			case size == 64 && conns == 50:
 				c.kinds = quick
+			case size > 64 && conns > 50:
+				c.kinds = extra
 			}
 			b.add(c)
 		}
 	}
 	for _, size := range sizes[:2] {
-		b.add(comparison{name: fmt.Sprintf("echo/pipeline16/%d/c50", size), sides: b.both(escaEcho, gnetEcho), placement: free,
+		kinds := full
+		if size > 64 {
+			kinds = extra
+		}
+		b.add(comparison{name: fmt.Sprintf("echo/pipeline16/%d/c50", size), kinds: kinds, sides: b.both(escaEcho, gnetEcho), placement: free,
 			frame: size, loads: []load{{echo: size, conns: 50, pipeline: 16}}, goals: []goal{cpuGoal(gnetEcho, 0.8)}})
 	}
 	b.add(comparison{name: "idle/echo", sides: []*server{escaEcho(b.on.chosen), gnetEcho}, placement: free, idle: idleConns,
@@ -146,8 +153,12 @@ func (b *suiteBuilder) staticFiles() {
 			sides: sides, placement: pinned, loads: b.file(kib, 50), goals: goals, kinds: kinds})
 	}
 	for _, kib := range []int{1, 100} {
-		b.add(comparison{name: fmt.Sprintf("files/free/%dk", kib), sides: b.both(escahttp, nginx, lighttpd), placement: free, loads: b.file(kib, 50)})
-		b.add(comparison{name: fmt.Sprintf("handler/pinned/%dk", kib), sides: b.both(esca, fasthttpServer), placement: pinned, loads: b.file(kib, 50)})
+		kinds := full
+		if kib > 1 {
+			kinds = extra
+		}
+		b.add(comparison{name: fmt.Sprintf("files/free/%dk", kib), sides: b.both(escahttp, nginx, lighttpd), placement: free, loads: b.file(kib, 50), kinds: kinds})
+		b.add(comparison{name: fmt.Sprintf("handler/pinned/%dk", kib), sides: b.both(esca, fasthttpServer), placement: pinned, loads: b.file(kib, 50), kinds: extra})
 	}
 }
 

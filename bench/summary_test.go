@@ -64,7 +64,8 @@ func outcomeOf(rounds int, a, b time.Duration) *outcome {
 		Goals: []goal{{Metric: cpuPerRequest.name, Against: "b", Limit: 0.75}}}
 	for round := 1; round <= rounds; round++ {
 		for server, cpu := range map[string]time.Duration{"a": a, "b": b} {
-			o.Runs = append(o.Runs, sample{Server: server, Round: round, CPU: cpu, Results: []result{{Requests: 1000}}})
+			o.Runs = append(o.Runs, sample{Server: server, Round: round, CPU: cpu, Results: []result{{Requests: 1000}}},
+				sample{Server: server, Round: round, Whole: true, CPU: 2 * cpu, Results: []result{{Requests: 1000, Elapsed: time.Second}}})
 		}
 	}
 	return o
@@ -146,8 +147,8 @@ func TestSuiteFitsIntoItsTime(t *testing.T) {
 		starts int
 		rounds int
 		most   time.Duration
-	}{{true, 1, 3, 5 * time.Minute}, {false, 2, 5, time.Hour}} {
-		r := &runner{starts: tc.starts, rounds: tc.rounds, duration: time.Second, warmup: time.Second, counter: counter{perf: "perf"}}
+	}{{true, 1, 2, 5 * time.Minute}, {false, 3, 2, time.Hour}} {
+		r := &runner{starts: tc.starts, rounds: tc.rounds, duration: 600 * time.Millisecond, whole: time.Second, counter: counter{perf: "perf"}}
 		var sum time.Duration
 		for _, c := range choose(all, tc.quick, nil) {
 			sum += r.estimate(&c)

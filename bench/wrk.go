@@ -80,8 +80,9 @@ func wrkCommand(wrk, dir string, p placement, threads int, l load, addr string, 
 	if l.pipeline > 1 {
 		script = "wrk-pipeline.lua"
 	}
+	// Longer than the pauses of a round: what comes later counts as an error.
 	argv := []string{wrk, fmt.Sprintf("-t%d", min(threads, l.conns)), fmt.Sprintf("-c%d", l.conns), fmt.Sprintf("-d%ds", seconds),
-		"-s", dir + "/" + script, "http://" + addr + l.path}
+		"--timeout", "8s", "-s", dir + "/" + script, "http://" + addr + l.path}
 	if l.pipeline > 1 {
 		argv = append(argv, "--", strconv.Itoa(l.pipeline))
 	}

@@ -57,11 +57,11 @@ func TestWrkCommand(t *testing.T) {
 		l          load
 		want       string
 	}{
-		{free, 1, load{path: "/", conns: 50}, "wrk -t2 -c50 -d3s -s dir/wrk-count.lua http://a:1/"},
-		{free, 1, load{path: "/", conns: 1}, "wrk -t1 -c1 -d3s -s dir/wrk-count.lua http://a:1/"},
-		{free, 2, load{path: "/", conns: 50}, "wrk -t1 -c50 -d3s -s dir/wrk-count.lua http://a:1/"},
-		{pinned, 1, load{path: "/1k", conns: 50}, "taskset -c 1 wrk -t1 -c50 -d3s -s dir/wrk-count.lua http://a:1/1k"},
-		{pinned, 1, load{path: "/", conns: 50, pipeline: 16}, "taskset -c 1 wrk -t1 -c50 -d3s -s dir/wrk-pipeline.lua http://a:1/ -- 16"},
+		{free, 1, load{path: "/", conns: 50}, "wrk -t2 -c50 -d3s --timeout 8s -s dir/wrk-count.lua http://a:1/"},
+		{free, 1, load{path: "/", conns: 1}, "wrk -t1 -c1 -d3s --timeout 8s -s dir/wrk-count.lua http://a:1/"},
+		{free, 2, load{path: "/", conns: 50}, "wrk -t1 -c50 -d3s --timeout 8s -s dir/wrk-count.lua http://a:1/"},
+		{pinned, 1, load{path: "/1k", conns: 50}, "taskset -c 1 wrk -t1 -c50 -d3s --timeout 8s -s dir/wrk-count.lua http://a:1/1k"},
+		{pinned, 1, load{path: "/", conns: 50, pipeline: 16}, "taskset -c 1 wrk -t1 -c50 -d3s --timeout 8s -s dir/wrk-pipeline.lua http://a:1/ -- 16"},
 	} {
 		got := wrkCommand("wrk", "dir", tc.p, wrkThreads(tc.p, tc.generators), tc.l, "a:1", 3*time.Second)
 		if want := strings.Fields(tc.want); !slices.Equal(got, want) {
