@@ -82,13 +82,16 @@ func (rep *report) charts() (all []chart, err error) {
 				of = append(of, o)
 			}
 		}
-		if len(of) == 0 {
-			continue
+		if len(of) < 2 {
+			continue // one point is no line
 		}
 		slices.SortFunc(of, func(a, b *outcome) int { return cmp.Compare(a.X, b.X) })
 		svg, err := k.lines(of)
 		if err != nil {
 			return nil, err
+		}
+		if svg == "" {
+			continue
 		}
 		all = append(all, chart{Title: k.title, Conditions: rep.Machine.String() + ". " + commonConditions(of), Beside: k.beside, File: k.file(), SVG: svg})
 	}
@@ -117,19 +120,23 @@ func (k chartKind) lines(of []*outcome) (template.HTML, error) {
 	p.Add(plotter.NewGrid())
 	if k.log {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticksAt(of)
-		if len(of) == 1 { // or the plot would widen the axis to values that have no logarithm
-			p.X.Min, p.X.Max = of[0].X/2, of[0].X*2
-		}
 	}
 	byServer := map[string]plotter.XYs{}
 	var order []string
 	for _, o := range of {
 		for _, r := range o.Rows {
+			y := k.value(r)
+			if y == 0 {
+				continue // not measured
+			}
 			if byServer[r.Server] == nil {
 				order = append(order, r.Server)
 			}
-			byServer[r.Server] = append(byServer[r.Server], plotter.XY{X: o.X, Y: k.value(r)})
+			byServer[r.Server] = append(byServer[r.Server], plotter.XY{X: o.X, Y: y})
 		}
+	}
+	if len(order) == 0 {
+		return "", nil
 	}
 	for i, name := range order {
 		line, points, err := plotter.NewLinePoints(byServer[name])

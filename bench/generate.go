@@ -25,8 +25,9 @@ import (
 // epoll. It compares every answer with the right one.
 const generateArg = "generate"
 
-// stalled is how long connections may bring nothing until they count as errors.
-const stalled = 2 * time.Second
+// stalled is how long connections may bring nothing until they count as errors:
+// longer than a generator stands still while it is the other sides' turn.
+const stalled = 5 * time.Second
 
 // generation is what is to be generated; it comes as JSON on standard input.
 type generation struct {
@@ -139,7 +140,7 @@ func generate(g generation) (result, error) {
 				gen.receive(c)
 			}
 		}
-		if n <= 0 {
+		if n == 0 {
 			gen.dropStalled()
 		}
 	}

@@ -55,7 +55,7 @@ func (rep *report) aggregationGain(family string, from, to float64) string {
 	var rps, cpu []float64
 	for _, o := range rep.Outcomes {
 		chosen, direct := o.row(o.reference()), o.row("escahttp on direct")
-		if o.Family != family || o.X < from || o.X > to || chosen == nil || direct == nil || chosen == direct {
+		if o.Family != family || o.X < from || o.X > to || chosen == nil || direct == nil || chosen == direct || rpsOf(*chosen) == 0 || rpsOf(*direct) == 0 {
 			continue
 		}
 		rps = append(rps, 100*(rpsOf(*chosen)/rpsOf(*direct)-1))
@@ -63,12 +63,6 @@ func (rep *report) aggregationGain(family string, from, to float64) string {
 	}
 	if len(rps) == 0 {
 		return notMeasured
-	}
-	mean := func(v []float64) (sum float64) {
-		for _, x := range v {
-			sum += x / float64(len(v))
-		}
-		return sum
 	}
 	return fmt.Sprintf("escahttp on its backend beside direct: throughput best %+.0f %%, average %+.0f %%; CPU saved best %.0f %%, average %.0f %%",
 		slices.Max(rps), mean(rps), slices.Max(cpu), mean(cpu))

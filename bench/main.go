@@ -7,13 +7,14 @@
 //	go run ./bench -list              the comparisons and their goals
 //	go run ./bench -run '^hello/free' some of them
 //	go run ./bench -agree DIR DIR     whether two reports agree
+//	go run ./bench -from DIR -out DIR the report of an earlier run anew
 //
 // The figure is CPU time per request of the server process, because a load
 // generator on the same machine is saturated long before a good server is.
 // The sides of a comparison run at the same time and take turns of a tenth of a
 // second, a b c, c b a, ..., because the machine is never equally fast twice, and
 // they are started anew now and then, because no two processes of one program are
-// equally fast; what is reported is the median of the rounds' ratios. All sides
+// equally fast; what is reported is the mean of the rounds' ratios. All sides
 // have to give the same, right answer before, while and after, or nothing is
 // reported of them.
 //
@@ -54,10 +55,12 @@ type request struct {
 	rounds   int
 	duration time.Duration
 	whole    time.Duration
+	refine   time.Duration
 	out      string
 	guest    string
 	profile  string
 	backend  string
+	from     string
 	agree    bool
 	reports  []string // to be compared
 }
@@ -67,15 +70,22 @@ func parseFlags() (q request, err error) {
 	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
 	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
 	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often where nothing is pinned")
-	flag.IntVar(&q.rounds, "rounds", 2, "rounds after each start, in which the sides take turns")
-	flag.DurationVar(&q.duration, "d", 600*time.Millisecond, "`time` that every side is driven in a round")
+	flag.IntVar(&q.rounds, "rounds", 4, "rounds after each start, in which the sides take turns")
+	flag.DurationVar(&q.duration, "d", 300*time.Millisecond, "`time` that every side is driven in a round")
 	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that every start ends with, in whole seconds; latencies are of it")
+	flag.DurationVar(&q.refine, "refine", 12*time.Minute, "`time` at the end for more starts where ratios are scattered most; none by itself with -quick or -run")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
 	flag.StringVar(&q.backend, "backend", "", "the backend that esca's goals are judged on (default: its own choice)")
+	flag.StringVar(&q.from, "from", "", "measure nothing: write the report anew, into -out, from the runs.json in this `directory`")
 	flag.BoolVar(&q.agree, "agree", false, "measure nothing: compare the reports in two directories, and fail where they are more than 5 % apart")
 	flag.Parse()
+	asked := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { asked[f.Name] = true })
+	if (q.quick || *pattern != "") && !asked["refine"] {
+		q.refine = 0
+	}
 	switch {
 	case q.agree && flag.NArg() != 2:
 		return q, errors.New("-agree needs two directories: go run ./bench -agree FIRST SECOND")
@@ -84,8 +94,8 @@ func parseFlags() (q request, err error) {
 		return q, nil
 	case flag.NArg() > 0:
 		return q, fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
-	case q.starts < 1 || q.rounds < 1 || q.duration < shortTurn || q.whole < time.Second:
-		return q, fmt.Errorf("at least one start and one round, %v for -d and a second for -whole", shortTurn)
+	case q.starts < 1 || q.rounds < 1 || q.duration < shortTurn || q.whole < time.Second || q.whole%time.Second != 0:
+		return q, fmt.Errorf("at least one start and one round, %v for -d, and whole seconds for -whole", shortTurn)
 	case *pattern == "":
 		return q, nil
 	}
@@ -104,6 +114,24 @@ func run() error {
 	}
 	if q.agree {
 		return printAgreement(os.Stdout, q.reports[0], q.reports[1])
+	}
+	guest := "" // read before anything is measured, lest an hour is lost to a wrong name
+	if q.guest != "" {
+		text, err := os.ReadFile(q.guest)
+		if err != nil {
+			return fmt.Errorf("-guest: %w", err)
+		}
+		guest = string(text)
+	}
+	if q.from != "" {
+		rep, err := readReport(q.from)
+		if err != nil {
+			return err
+		}
+		if guest != "" {
+			rep.Guest = guest
+		}
+		return rep.publish(q.out)
 	}
 	on, err := findBackends(q.backend)
 	if err != nil {
@@ -141,37 +169,38 @@ func run() error {
 			return err
 		}
 	}
-	rep := &report{Machine: thisMachine(), Whole: q.whole.String()}
-	if q.guest != "" {
-		text, err := os.ReadFile(q.guest)
-		if err != nil {
-			return err
-		}
-		rep.Guest = string(text)
-	}
+	rep := &report{Machine: thisMachine(), Whole: q.whole.String(), Guest: guest}
 	switches, err := measureSwitch()
 	if err != nil {
 		return err
 	}
 	rep.Switch = switches
-	rep.Outcomes = r.runAll(ctx, chosen)
+	rep.Outcomes = r.runAll(ctx, chosen, q.refine)
 	r.progress.end()
-	printTable(os.Stdout, rep)
-	if err := rep.write(q.out); err != nil {
+	if err := rep.publish(q.out); err != nil {
 		return err
 	}
-	fmt.Printf("\nreport: %s\n", filepath.Join(q.out, "report.html"))
 	if ctx.Err() != nil {
 		return errors.New("interrupted: the report is of what was measured until then")
 	}
 	return nil
 }
 
-// runAll takes the comparisons in order. One that fails does not keep the
-// others from running; an interrupt does.
-func (r *runner) runAll(ctx context.Context, chosen []comparison) (outcomes []*outcome) {
+// publish prints the report and writes it into dir.
+func (rep *report) publish(dir string) error {
+	printTable(os.Stdout, rep)
+	if err := rep.write(dir); err != nil {
+		return err
+	}
+	fmt.Printf("\nreport: %s\n", filepath.Join(dir, "report.html"))
+	return nil
+}
+
+// runAll takes the comparisons in order, and refines them. One that fails does
+// not keep the others from running; an interrupt does.
+func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Duration) (outcomes []*outcome) {
 	for i := range chosen {
-		var left time.Duration
+		left := refine
 		for k := range chosen[i:] {
 			left += r.estimate(&chosen[i+k])
 		}
@@ -182,8 +211,9 @@ func (r *runner) runAll(ctx context.Context, chosen []comparison) (outcomes []*o
 		}
 		if ctx.Err() != nil {
 			r.progress.note("interrupted: what was measured so far is reported")
-			break
+			return outcomes
 		}
 	}
+	r.refine(ctx, chosen, outcomes, refine)
 	return outcomes
 }

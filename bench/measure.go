@@ -38,8 +38,8 @@ type running struct {
 
 const (
 	warmup      = 300 * time.Millisecond // of every side, in turns
-	aroundEach  = 150 * time.Millisecond // what a side takes in a round, or a run, beyond its duration
-	startingOne = 500 * time.Millisecond // and a server to start, be checked twice and stop
+	aroundEach  = 60 * time.Millisecond  // what a side takes in a round, or a run, beyond its duration
+	startingOne = 200 * time.Millisecond // and a server to start, be checked twice and stop
 	idleRun     = idleWait + 2*time.Second
 )
 
@@ -47,7 +47,7 @@ const (
 // pinned their ratios are scattered two to four times as wide: which loop and
 // which processor has which connection is decided anew each time, and stays.
 func (r *runner) startsOf(c *comparison) int {
-	if c.placement == free && c.idle == 0 {
+	if c.placement == free && c.idle == 0 && c.loads[0].conns < manyConns {
 		return 2 * r.starts
 	}
 	return r.starts
@@ -55,21 +55,31 @@ func (r *runner) startsOf(c *comparison) int {
 
 // estimate is how long a comparison will take.
 func (r *runner) estimate(c *comparison) time.Duration {
-	sides := 0
-	for _, s := range c.sides {
-		if !r.absent[s.name] {
-			sides++
-		}
-	}
+	sides := r.present(c)
 	if c.idle > 0 {
 		return time.Duration(sides*r.starts) * (startingOne + idleRun)
 	}
-	each := time.Duration(r.startsOf(c)) * (startingOne + c.driven(warmup) + aroundEach + r.whole + aroundEach +
-		time.Duration(r.rounds)*(c.driven(r.duration)+aroundEach))
+	d := time.Duration(r.startsOf(c)) * r.startCost(c)
 	if r.counter.perf != "" {
-		each += r.whole + aroundEach
+		d += time.Duration(sides) * (r.whole + aroundEach)
 	}
-	return time.Duration(sides) * each
+	return d
+}
+
+// startCost is how long the rounds after one start take.
+func (r *runner) startCost(c *comparison) time.Duration {
+	each := startingOne + c.driven(warmup) + aroundEach + r.whole + aroundEach + time.Duration(r.rounds)*(c.driven(r.duration)+aroundEach)
+	return time.Duration(r.present(c)) * each
+}
+
+// present is how many sides are there, as far as is known.
+func (r *runner) present(c *comparison) (n int) {
+	for _, s := range c.sides {
+		if !r.absent[s.name] {
+			n++
+		}
+	}
+	return n
 }
 
 // compare measures the sides beside each other. A side that is missing, fails or
@@ -99,13 +109,13 @@ func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
 // lies, which loop and which processor has which connection.
 func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) {
 	for start := range out.Starts {
-		r.compareStarted(ctx, c, out, start)
+		r.compareStarted(ctx, c, out, start, start == out.Starts-1)
 	}
 }
 
 // compareStarted starts all sides, and takes r.rounds rounds in turns, and a run
-// of each without a pause; after the last start, crossings are counted too.
-func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, start int) {
+// of each without a pause; if count says so, crossings are counted too.
+func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, start int, count bool) {
 	servers := r.startAll(ctx, c, out)
 	defer func() {
 		for _, srv := range servers {
@@ -144,7 +154,7 @@ func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome
 		inTurns(1+start*r.rounds+round, r.duration)
 	}
 	whole(1 + start)
-	if start == out.Starts-1 && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
+	if count && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
 		whole(countingRound)
 	}
 	var reference *answers
@@ -321,7 +331,7 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 			argv, err = r.counter.around(argv, srv.pid(), counted)
 		}
 		if err == nil {
-			procs[i], err = startProcess(argv, environment(), bytes.NewReader(input), &outputs[i])
+			procs[i], err = startGenerator(argv, bytes.NewReader(input), &outputs[i])
 		}
 		if err != nil {
 			return s, fmt.Errorf("load generator for GET %s: %w", l.path, err)
@@ -341,7 +351,7 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 	if err != nil {
 		return s, err
 	}
-	after, err := cpuTime(srv.pid())
+	after, err := settledTime(srv.pid())
 	if err != nil {
 		return s, err
 	}

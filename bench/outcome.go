@@ -104,15 +104,19 @@ func (o *outcome) beside(a, b string, m metric) summary {
 		return summary{}
 	}
 	va, vb := o.timed(a, m), o.timed(b, m)
-	var xs, ys []float64
+	perStart := 1
+	if !m.whole && o.Starts > 0 {
+		perStart = max(1, o.Rounds/o.Starts)
+	}
+	var both []pair
 	for round := 1; round <= o.Rounds; round++ {
 		x, inA := va[round]
 		y, inB := vb[round]
 		if inA && inB {
-			xs, ys = append(xs, x), append(ys, y)
+			both = append(both, pair{x, y, (round - 1) / perStart})
 		}
 	}
-	return summarize(xs, ys)
+	return summarize(both)
 }
 
 // counted is a metric of the run that counts kernel crossings.
@@ -150,6 +154,9 @@ func (o *outcome) summarize() {
 			RestMiB: own(restMemory), Others: own(busyOthers),
 		}
 		for load := range o.Loads {
+			if o.beside(s.Server, s.Server, throughput(load)).Rounds == 0 {
+				break // interrupted before a run without a pause
+			}
 			r.RPS = append(r.RPS, own(throughput(load)))
 			r.P50 = append(r.P50, own(p50(load)))
 			r.P99 = append(r.P99, own(p99(load)))

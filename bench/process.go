@@ -22,7 +22,7 @@ const (
 	stopTimeout  = 3 * time.Second
 )
 
-// Children ask the kernel for a SIGTERM when the thread that started them ends
+// Children ask the kernel for a signal when the thread that started them ends
 // (Pdeathsig), so that nothing outlives a bench that was killed. main starts
 // them all from the main thread, the only one that lives as long as the process.
 func init() { runtime.LockOSThread() }
@@ -37,11 +37,22 @@ type process struct {
 }
 
 func startProcess(argv, env []string, stdin io.Reader, stdout io.Writer) (*process, error) {
+	return startMortal(argv, env, stdin, stdout, syscall.SIGTERM)
+}
+
+// startGenerator starts what has nothing to put in order when bench is killed,
+// and may stand still then, so that a SIGTERM would not reach it.
+func startGenerator(argv []string, stdin io.Reader, stdout io.Writer) (*process, error) {
+	return startMortal(argv, environment(), stdin, stdout, syscall.SIGKILL)
+}
+
+// startMortal starts a process that gets this signal if bench is killed.
+func startMortal(argv, env []string, stdin io.Reader, stdout io.Writer, end syscall.Signal) (*process, error) {
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stderr = &p.stderr
 	p.cmd.Stdin, p.cmd.Stdout = stdin, stdout
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: end}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ type progress struct {
 	done     int
 	ends     time.Time // an estimate
 	what     string
+	refining bool // what runs has run before
 }
 
 func newProgress(out *os.File, total int) *progress {
@@ -33,6 +34,13 @@ func (p *progress) begin(what string, left time.Duration) {
 	if !p.terminal {
 		fmt.Fprintln(p.out, p.head())
 	}
+}
+
+// again names a part that gets more time; left is what there is for all of them.
+func (p *progress) again(what string, left time.Duration) {
+	p.refining = true
+	p.done--
+	p.begin(what, left)
 }
 
 // show is what the current part is about to do or has done.
@@ -54,6 +62,9 @@ func (p *progress) note(format string, args ...any) {
 
 func (p *progress) head() string {
 	left := max(0, time.Until(p.ends)).Round(time.Second)
+	if p.refining {
+		return fmt.Sprintf("[more starts] %s, at most %v left", p.what, left)
+	}
 	return fmt.Sprintf("[%d/%d] %s, about %v left", p.done, p.total, p.what, left)
 }
 

@@ -73,7 +73,7 @@ func printTable(w io.Writer, rep *report) {
 	for _, o := range rep.Outcomes {
 		fmt.Fprintf(w, "\n%s: %s\n", o.Name, o.Conditions)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(t, "  server\t%s\t%s / this (range)\trequests/s\tp50 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
+		fmt.Fprintf(t, "  server\t%s\t%s / this ±error (range)\trequests/s\tp50 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
 		for _, r := range o.Rows {
 			fmt.Fprintf(t, "  %s\t%.4g\t%s\t%s\t%s\t%s\t%d\t%.2f\t%s\n", r.Server, r.Value, r.Ratio(), each(r.RPS, "%.0f"),
 				r.Latencies(), r.Counted(), r.Errors, r.Others, strings.Join(r.Verdicts, "; "))
@@ -88,9 +88,14 @@ func printTable(w io.Writer, rep *report) {
 	fmt.Fprintln(w, "\nothers: processors that something else kept busy meanwhile; measure again if it is not near 0.")
 }
 
-// Ratio is the reference's figure to this server's.
+// Ratio is the reference's figure to this server's, with its standard error and
+// the range of the rounds.
 func (r row) Ratio() string {
-	return fmt.Sprintf("%.3f (%.3f-%.3f)", r.Primary.Ratio, r.Primary.Low, r.Primary.High)
+	p, margin := r.Primary, ""
+	if p.Ratio*p.Error >= 0.0005 {
+		margin = fmt.Sprintf(" ±%.3f", p.Ratio*p.Error)
+	}
+	return fmt.Sprintf("%.3f%s (%.3f-%.3f)", p.Ratio, margin, p.Low, p.High)
 }
 
 func (r row) Latencies() string {

@@ -75,7 +75,7 @@ func (b *suiteBuilder) hello() {
 		b.add(comparison{name: fmt.Sprintf("hello/free/c%d", h.conns), family: "hello/free", x: float64(h.conns),
 			sides: h.sides, placement: free, loads: hello(h.conns), goals: h.goals, kinds: h.kinds})
 	}
-	b.add(comparison{name: "hello/pinned/c50", sides: append(slices.Clone(everybody), nginx), placement: pinned, loads: hello(50)})
+	b.add(comparison{name: "hello/pinned/c50", sides: append(b.both(esca, fasthttpServer, gnetConstant, epollLoop, uringLoop), nginx), placement: pinned, loads: hello(50)})
 	b.add(comparison{name: "hello/pinned/c256", sides: short, placement: pinned, loads: hello(256), kinds: extra})
 	b.add(comparison{name: "pipeline16/pinned/c50", sides: b.both(esca, fasthttpServer, nethttp, gnetConstant, epollLoop, uringLoop), placement: pinned,
 		loads: []load{{path: "/", conns: 50, pipeline: 16, body: helloBody}}, goals: []goal{cpuGoal(fasthttpServer, 0.9)}, kinds: quick})
@@ -93,7 +93,7 @@ func (b *suiteBuilder) memoryAndBlocking() {
 	b.add(comparison{name: "idle/free", sides: append([]*server{esca(b.on.chosen)}, fasthttpServer, nethttp, gnetConstant, nginx, epollLoop),
 		placement: free, idle: idleConns, loads: hello(1),
 		goals: []goal{{Metric: idleBytes.name, Limit: 700}}})
-	b.add(comparison{name: "mix/free", sides: b.both(esca, fasthttpServer, nethttp), placement: free, loops: 1,
+	b.add(comparison{name: "mix/free", sides: b.both(esca, fasthttpServer), placement: free, loops: 1,
 		loads: []load{
 			{path: "/slow", conns: 256, body: helloBody},
 			{path: "/quick", conns: 16, body: helloBody},
@@ -146,8 +146,6 @@ func (b *suiteBuilder) staticFiles() {
 		case 100:
 			sides = append(sides, nginxPush)
 			goals, kinds = []goal{cpuGoal(nginx, 1)}, quick
-		case 200:
-			sides = append(sides, nginxPush)
 		}
 		b.add(comparison{name: fmt.Sprintf("files/pinned/%dk", kib), family: "files/pinned", x: float64(kib),
 			sides: sides, placement: pinned, loads: b.file(kib, 50), goals: goals, kinds: kinds})

@@ -38,15 +38,21 @@ func (c *comparison) turn() time.Duration {
 	return shortTurn
 }
 
-// manyConns are so many that opening them is a good part of a short round.
+// manyConns are so many that opening them takes a good part of a second.
 const manyConns = 4000
 
-// driven is how long a side is driven in a round that is asked to last d.
+// turns is how many turns a side has in a round that is asked to last d: enough
+// that opening connections, which the CPU of a request includes, is a small part
+// of it, and two at least, so that there is an order and its reverse.
+func (c *comparison) turns(d time.Duration) int {
+	const perConnection, most = 600 * time.Microsecond, 3 * time.Second
+	d = max(d, min(most, time.Duration(c.loads[0].conns)*perConnection))
+	return max(2, int(d/c.turn()))
+}
+
+// driven is how long a side is driven in such a round.
 func (c *comparison) driven(d time.Duration) time.Duration {
-	if c.loads[0].conns >= manyConns {
-		d *= 2
-	}
-	return max(d, c.turn())
+	return time.Duration(c.turns(d)) * c.turn()
 }
 
 // drive is the load on one side during a round.
@@ -74,7 +80,7 @@ func (r *runner) interleave(ctx context.Context, c *comparison, servers []*runni
 		}
 		defer drives[i].stop()
 	}
-	turns := int(c.driven(d) / c.turn())
+	turns := c.turns(d)
 	for t := range turns {
 		for k := range drives {
 			i := k
@@ -82,7 +88,9 @@ func (r *runner) interleave(ctx context.Context, c *comparison, servers []*runni
 				i = len(drives) - 1 - k
 			}
 			if dr := drives[i]; dr != nil && dr.err == nil {
-				dr.err = r.takeTurn(ctx, c, dr, t == 0, t == turns-1)
+				if dr.err = r.takeTurn(ctx, c, dr, t == 0, t == turns-1); dr.err != nil {
+					dr.stop() // the others' turns are not to be shared with it
+				}
 			}
 		}
 	}
@@ -92,8 +100,9 @@ func (r *runner) interleave(ctx context.Context, c *comparison, servers []*runni
 		if dr == nil {
 			continue
 		}
-		dr.finish(c)
-		busy += dr.sample.CPU
+		if dr.finish(c); dr.err == nil {
+			busy += dr.sample.CPU
+		}
 		for _, p := range dr.procs {
 			busy += p.cpuUsed()
 		}
@@ -115,6 +124,9 @@ func (r *runner) interleave(ctx context.Context, c *comparison, servers []*runni
 // takeTurn lets a side's load run for a turn, and compares some answers with the
 // right ones meanwhile, for wrk looks only at status and length.
 func (r *runner) takeTurn(ctx context.Context, c *comparison, dr *drive, first, last bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	ended := time.NewTimer(c.turn())
 	defer ended.Stop()
 	if first {
@@ -124,28 +136,50 @@ func (r *runner) takeTurn(ctx context.Context, c *comparison, dr *drive, first, 
 	} else if err := dr.signal(syscall.SIGCONT); err != nil {
 		return err
 	}
-	for _, l := range c.loads {
-		if _, err := l.ask(dr.srv.addr); err != nil {
-			return wrongError("under load: " + err.Error())
-		}
-		dr.sample.Checked++
-	}
+	asked := make(chan error, 1)
+	go func() { asked <- dr.srv.askAll(c) }()
 	select {
 	case <-ended.C:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if !last {
-		return dr.signal(syscall.SIGSTOP)
+	sig := syscall.SIGSTOP
+	if last {
+		sig = syscall.SIGINT
 	}
-	if err := dr.signal(syscall.SIGINT); err != nil {
+	if err := dr.signal(sig); err != nil {
 		return err
+	}
+	if err := <-asked; err != nil {
+		return err
+	}
+	dr.sample.Checked += len(c.loads)
+	if !last {
+		return nil
 	}
 	ending, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	for _, p := range dr.procs {
 		if err := p.wait(ending); err != nil {
 			return fmt.Errorf("load generator: %w", err)
+		}
+	}
+	return nil
+}
+
+// askAll checks an answer to every load. A server that is gone did not answer
+// wrongly.
+func (srv *running) askAll(c *comparison) error {
+	for _, l := range c.loads {
+		_, err := l.ask(srv.addr)
+		if err == nil {
+			continue
+		}
+		select {
+		case <-srv.exited:
+			return fmt.Errorf("it ended under load: %w", srv.failure())
+		case <-time.After(shortTurn):
+			return wrongError("under load: " + err.Error())
 		}
 	}
 	return nil
@@ -159,7 +193,7 @@ func (r *runner) startDrive(c *comparison, dr *drive) error {
 			return err
 		}
 		out := new(bytes.Buffer)
-		p, err := startProcess(argv, environment(), bytes.NewReader(input), out)
+		p, err := startGenerator(argv, bytes.NewReader(input), out)
 		if err != nil {
 			return fmt.Errorf("load generator: %w", err)
 		}
@@ -193,7 +227,7 @@ func (dr *drive) finish(c *comparison) {
 	if dr.err != nil {
 		return
 	}
-	after, err := cpuTime(dr.srv.pid())
+	after, err := settledTime(dr.srv.pid())
 	if err != nil {
 		dr.err = err
 		return
@@ -212,6 +246,27 @@ func (dr *drive) finish(c *comparison) {
 		}
 		dr.sample.Results = append(dr.sample.Results, res.withoutTimes())
 	}
+}
+
+const (
+	settling     = 20 * time.Millisecond
+	settlesIn    = time.Second
+	settledShare = 20 // a server is at rest that uses less than this part of a processor
+)
+
+// settledTime is the CPU time of a server that has come to rest: it still closes
+// connections when their generator is gone, thousands of them for a while, and
+// who was driven last would otherwise get some of that for nothing.
+func settledTime(pid int) (time.Duration, error) {
+	used, err := cpuTime(pid)
+	for end := time.Now().Add(settlesIn); err == nil && time.Now().Before(end); {
+		time.Sleep(settling)
+		before := used
+		if used, err = cpuTime(pid); used-before < settling/settledShare {
+			break
+		}
+	}
+	return used, err
 }
 
 // withoutTimes is what pauses leave of a result.

@@ -108,13 +108,3 @@ func TestStopOfAStoppedProcess(t *testing.T) {
 		t.Errorf("it was killed, not asked to end: %q", line)
 	}
 }
-
-func TestChartOfOnePoint(t *testing.T) {
-	o := outcomeOf(1, 7, 10)
-	o.Family, o.X = "files/pinned", 1
-	o.summarize()
-	charts, err := (&report{Outcomes: []*outcome{o}}).charts()
-	if err != nil || len(charts) == 0 || !strings.HasPrefix(string(charts[0].SVG), "<svg") {
-		t.Errorf("%d charts, %v", len(charts), err)
-	}
-}

@@ -1,0 +1,80 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	// wellKnown is the standard error at which a ratio is known well enough:
+	// two runs then seldom differ by more than 5 %.
+	wellKnown = 0.012
+	// mostStarts is how many times as often as asked for a server is started.
+	mostStarts = 4
+)
+
+// refine spends time on those comparisons whose ratios are known worst: again and
+// again, the one in which it does most gets one more start of all its servers,
+// until the time is up or nothing is left to refine.
+func (r *runner) refine(ctx context.Context, chosen []comparison, outcomes []*outcome, d time.Duration) {
+	end := time.Now().Add(d)
+	for ctx.Err() == nil {
+		best, most := -1, 0.0
+		for i, o := range outcomes {
+			cost := r.startCost(&chosen[i])
+			if time.Now().Add(cost).After(end) || o.uncertainty() <= wellKnown || o.Starts >= mostStarts*r.startsOf(&chosen[i]) {
+				continue
+			}
+			// What a start takes off the square of the error, a second.
+			if gain := o.uncertainty() * o.uncertainty() / float64(o.Starts+1) / cost.Seconds(); gain > most {
+				best, most = i, gain
+			}
+		}
+		if best < 0 {
+			return
+		}
+		r.progress.again(outcomes[best].Name, time.Until(end))
+		if !r.startAgain(ctx, &chosen[best], outcomes[best]) {
+			return
+		}
+	}
+}
+
+// startAgain adds the rounds of one more start to an outcome. A server that
+// fails in it does not take away what was measured before, but ends the
+// refining, as whatever is wrong with the machine may be worse by then; false
+// says so. A wrong answer counts as ever.
+func (r *runner) startAgain(ctx context.Context, c *comparison, out *outcome) bool {
+	sides, runs := slices.Clone(out.Sides), len(out.Runs)
+	out.Starts++
+	out.Rounds += r.rounds
+	r.compareStarted(ctx, c, out, out.Starts-1, false)
+	good := true
+	for i, s := range out.Sides {
+		if s.Problem.Kind == failed && sides[i].Problem.Kind != failed {
+			good = false
+		}
+	}
+	if !good {
+		out.Sides, out.Runs = sides, out.Runs[:runs]
+		out.Starts--
+		out.Rounds -= r.rounds
+	}
+	out.Interrupted = ctx.Err() != nil
+	out.summarize()
+	return good
+}
+
+// uncertainty is the largest standard error of the outcome's ratios of CPU.
+func (o *outcome) uncertainty() (most float64) {
+	if o.Metric != cpuPerRequest.name {
+		return 0
+	}
+	for _, row := range o.Rows {
+		most = max(most, row.Primary.Error)
+	}
+	return most
+}

@@ -1,0 +1,69 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// scattered is a comparison of two servers whose ratio is one by one start and
+// another by the next.
+func scattered(name string, ratios ...time.Duration) *outcome {
+	o := &outcome{Name: name, Metric: cpuPerRequest.name, Loads: 1, Starts: len(ratios), Rounds: len(ratios), Sides: []side{{Server: "a"}, {Server: "b"}}}
+	for i, r := range ratios {
+		for server, cpu := range map[string]time.Duration{"a": r, "b": 1000} {
+			o.Runs = append(o.Runs, sample{Server: server, Round: i + 1, CPU: cpu, Results: []result{{Requests: 1}}})
+		}
+	}
+	o.summarize()
+	return o
+}
+
+// The worst known comparison gets more starts, whose rounds are numbered on;
+// those that are known well get none, and without time nobody does.
+func TestRefine(t *testing.T) {
+	right := ok("x")
+	for _, tc := range []struct {
+		name   string
+		worst  []time.Duration
+		d      time.Duration
+		starts bool
+	}{
+		{"scattered", []time.Duration{1000, 1300}, time.Minute, true},
+		{"known", []time.Duration{1000, 1001}, time.Minute, false},
+		{"no time", []time.Duration{1000, 1300}, time.Millisecond, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := testRunner(t, len(right))
+			r.rounds = 1
+			sides := []*server{serverOf("a", right), serverOf("b", right)}
+			c := comparison{placement: free, sides: sides, loads: []load{{path: "/", conns: 1, body: []byte("x")}}}
+			steady, worst := scattered("steady", 1000, 1000), scattered("worst", tc.worst...)
+			// It goes on until the time is up: two starts are enough here.
+			ctx, stop := contextOfStarts(t, sides[1], 2)
+			defer stop()
+			r.refine(ctx, []comparison{c, c}, []*outcome{steady, worst}, tc.d)
+			if got := worst.Starts > 2; got != tc.starts || steady.Starts != 2 {
+				t.Errorf("%d starts of the worst, %d of the other", worst.Starts, steady.Starts)
+			}
+			if tc.starts && (worst.Rounds != worst.Starts || worst.timed("b", cpuPerRequest)[3] == 0) {
+				t.Errorf("%d rounds of %d starts: %v", worst.Rounds, worst.Starts, worst.timed("b", cpuPerRequest))
+			}
+		})
+	}
+}
+
+// contextOfStarts is done when the server is started for the nth time.
+func contextOfStarts(t *testing.T, s *server, n int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	command := s.command
+	s.command = func(w *workshop, c *comparison, addr string) ([]string, error) {
+		if n--; n == 0 {
+			cancel()
+		}
+		return command(w, c, addr)
+	}
+	return ctx, cancel
+}
