@@ -161,6 +161,8 @@ func (k chartKind) lines(of []*outcome) (template.HTML, error) {
 	const width, names = 760, 150 // points
 	canvas := vgsvg.New(vg.Points(width), vg.Points(380))
 	all := draw.New(canvas)
+	// The names beside the plot have to be readable on a dark page too.
+	all.FillPolygon(color.White, []vg.Point{all.Min, {X: all.Max.X, Y: all.Min.Y}, all.Max, {X: all.Min.X, Y: all.Max.Y}})
 	p.Draw(draw.Crop(all, 0, -vg.Points(names), 0, 0))
 	legend.Draw(draw.Crop(all, vg.Points(width-names+10), 0, 0, -vg.Points(10)))
 	var b bytes.Buffer
