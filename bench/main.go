@@ -69,7 +69,7 @@ func parseFlags() (q request, err error) {
 	pattern := flag.String("run", "", "run the comparisons whose name matches this `regexp`")
 	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
 	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
-	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often where nothing is pinned")
+	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often where nothing is pinned and connections are fewer than 4,000")
 	flag.IntVar(&q.rounds, "rounds", 4, "rounds after each start, in which the sides take turns")
 	flag.DurationVar(&q.duration, "d", 300*time.Millisecond, "`time` that every side is driven in a round")
 	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that every start ends with, in whole seconds; latencies are of it")

@@ -46,6 +46,7 @@ const (
 // startsOf is how often the servers of a comparison are started. With nothing
 // pinned their ratios are scattered two to four times as wide: which loop and
 // which processor has which connection is decided anew each time, and stays.
+// With thousands of connections rounds are long, and that evens out.
 func (r *runner) startsOf(c *comparison) int {
 	if c.placement == free && c.idle == 0 && c.loads[0].conns < manyConns {
 		return 2 * r.starts

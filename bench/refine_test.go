@@ -55,6 +55,22 @@ func TestRefine(t *testing.T) {
 	}
 }
 
+// A server that fails in one more start leaves what was measured before.
+func TestStartAgainKeepsWhatThereIs(t *testing.T) {
+	right := ok("x")
+	ends := &server{name: "b", command: func(*workshop, *comparison, string) ([]string, error) {
+		return []string{"sh", "-c", "exit 1"}, nil
+	}}
+	out := scattered("test", 1000, 1300)
+	runs := len(out.Runs)
+	again := testRunner(t, len(right)).startAgain(t.Context(), &comparison{
+		placement: free, sides: []*server{serverOf("a", right), ends}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
+	}, out)
+	if again || out.Starts != 2 || out.Rounds != 2 || len(out.Runs) != runs || out.row("b") == nil || !out.usable("b") {
+		t.Errorf("goes on: %v; %d starts, %d rounds, %d runs of %d; %+v", again, out.Starts, out.Rounds, len(out.Runs), runs, out.Sides)
+	}
+}
+
 // contextOfStarts is done when the server is started for the nth time.
 func contextOfStarts(t *testing.T, s *server, n int) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -167,24 +167,6 @@ func (r *runner) takeTurn(ctx context.Context, c *comparison, dr *drive, first, 
 	return nil
 }
 
-// askAll checks an answer to every load. A server that is gone did not answer
-// wrongly.
-func (srv *running) askAll(c *comparison) error {
-	for _, l := range c.loads {
-		_, err := l.ask(srv.addr)
-		if err == nil {
-			continue
-		}
-		select {
-		case <-srv.exited:
-			return fmt.Errorf("it ended under load: %w", srv.failure())
-		case <-time.After(shortTurn):
-			return wrongError("under load: " + err.Error())
-		}
-	}
-	return nil
-}
-
 // startDrive starts the load generators of a side.
 func (r *runner) startDrive(c *comparison, dr *drive) error {
 	for i := range c.loads {

@@ -56,6 +56,11 @@ func TestTurnsNoticeAWrongAnswer(t *testing.T) {
 	if p := out.Sides[1].Problem; p.Kind != wrong || !strings.Contains(p.Why, "answers under load are wrong") {
 		t.Errorf("b is %q", p)
 	}
+	for _, s := range out.Runs {
+		if s.Server == "b" { // the runs without a pause would notice too, but later
+			t.Errorf("b got through round %d", s.Round)
+		}
+	}
 	if out.row("a") == nil || out.row("b") != nil {
 		t.Errorf("figures of %+v", out.Rows)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -53,6 +54,30 @@ func (l load) ask(addr string) (answer, error) {
 	return checkAnswers(addr, l)
 }
 
+// askAll checks an answer to every load while it runs. A server that is gone did
+// not answer wrongly.
+func (srv *running) askAll(c *comparison) error {
+	for _, l := range c.loads {
+		_, err := l.ask(srv.addr)
+		if err == nil {
+			continue
+		}
+		select {
+		case <-srv.exited:
+			if srv.err == nil {
+				return errors.New("it ended under load")
+			}
+			return fmt.Errorf("it ended under load: %w", srv.failure())
+		case <-time.After(endNoticed):
+			return wrongError("under load: " + err.Error())
+		}
+	}
+	return nil
+}
+
+// endNoticed is how soon after its last connection a process has ended.
+const endNoticed = 100 * time.Millisecond
+
 // watchEvery is seldom enough not to be a load.
 const watchEvery = 100 * time.Millisecond
 
@@ -73,12 +98,8 @@ func watchAnswers(ctx context.Context, srv *running, c *comparison) func() (int,
 				return
 			case <-every.C:
 			}
-			for _, l := range c.loads {
-				if _, werr := l.ask(srv.addr); werr != nil {
-					err = wrongError("under load: " + werr.Error())
-				} else {
-					checked++
-				}
+			if err = srv.askAll(c); err == nil {
+				checked += len(c.loads)
 			}
 		}
 	}()
