@@ -23,9 +23,11 @@ type machine struct {
 	Lighttpd    string    `json:"lighttpd"`
 	Started     time.Time `json:"started"`
 	Command     []string  `json:"command"`
+	Network     string    `json:"network"` // whose it was, and TCP's congestion control in it
 }
 
-func thisMachine() machine {
+// thisMachine describes the machine, given what ownNetwork says.
+func thisMachine(network string) machine {
 	return machine{
 		CPU:         cpuModel(),
 		Processors:  runtime.NumCPU(),
@@ -38,11 +40,12 @@ func thisMachine() machine {
 		Lighttpd:    version("lighttpd", "lighttpd"),
 		Started:     time.Now(),
 		Command:     os.Args[1:],
+		Network:     network,
 	}
 }
 
 func (m machine) String() string {
-	return strings.Join([]string{m.CPU, "Linux " + m.Kernel, "Meltdown: " + m.Meltdown, m.Go, m.Nginx, m.Lighttpd}, "; ")
+	return strings.Join([]string{m.CPU, "Linux " + m.Kernel, "Meltdown: " + m.Meltdown, m.Go, m.Nginx, m.Lighttpd, "network: " + m.Network}, "; ")
 }
 
 // KPTI says whether the kernel's page tables are its own, which makes a crossing dear.

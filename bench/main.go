@@ -14,9 +14,10 @@
 // The sides of a comparison run at the same time and take turns of a tenth of a
 // second, a b c, c b a, ..., because the machine is never equally fast twice, and
 // they are started anew now and then, because no two processes of one program are
-// equally fast; what is reported is the mean of the rounds' ratios. All sides
-// have to give the same, right answer before, while and after, or nothing is
-// reported of them.
+// equally fast; what is reported is the mean of the rounds' ratios. They run in a
+// network namespace of their own, if that is permitted, lest the machine's TCP
+// settings are measured. All sides have to give the same, right answer before,
+// while and after, or nothing is reported of them.
 //
 // A server that is not installed is named as missing. Interrupted, bench stops
 // what it has started and reports what it has.
@@ -145,6 +146,10 @@ func run() error {
 		printList(os.Stdout, chosen)
 		return nil
 	}
+	network, err := ownNetwork()
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, whole: q.whole, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
@@ -169,7 +174,7 @@ func run() error {
 			return err
 		}
 	}
-	rep := &report{Machine: thisMachine(), Whole: q.whole.String(), Guest: guest}
+	rep := &report{Machine: thisMachine(network), Whole: q.whole.String(), Guest: guest}
 	switches, err := measureSwitch()
 	if err != nil {
 		return err

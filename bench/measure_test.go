@@ -168,7 +168,7 @@ func TestCompareGoesOn(t *testing.T) {
 // The report has every chart, every comparison and every condition, and nothing
 // that a browser would have to fetch.
 func TestReport(t *testing.T) {
-	rep := &report{Machine: thisMachine(), Switch: modeSwitch{180}, Guest: "guest's table"}
+	rep := &report{Machine: thisMachine("its own"), Switch: modeSwitch{180}, Guest: "guest's table"}
 	for i, k := range chartKinds {
 		for x := range 2 {
 			o := outcomeOf(5, 7, 10)
