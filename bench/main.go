@@ -32,6 +32,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -74,7 +75,7 @@ func parseFlags() (q request, err error) {
 	flag.IntVar(&q.rounds, "rounds", 4, "rounds after each start, in which the sides take turns")
 	flag.DurationVar(&q.duration, "d", 300*time.Millisecond, "`time` that every side is driven in a round")
 	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that every start ends with, in whole seconds; latencies are of it")
-	flag.DurationVar(&q.refine, "refine", 12*time.Minute, "`time` at the end for more starts where ratios are scattered most; none by itself with -quick or -run")
+	flag.DurationVar(&q.refine, "refine", 8*time.Minute, "`time` at the end for more starts where ratios are scattered most; none by itself with -quick or -run")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
@@ -152,7 +153,7 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, whole: q.whole, counter: findCounter(), progress: newProgress(os.Stderr, len(chosen))}
+	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, whole: q.whole, counter: findCounter(), progress: newProgress(os.Stderr)}
 	if r.wrk, err = lookPath("wrk", "wrk"); err != nil {
 		r.progress.note("%v: loads over TCP are left out", err)
 	}
@@ -201,22 +202,37 @@ func (rep *report) publish(dir string) error {
 	return nil
 }
 
-// runAll takes the comparisons in order, and refines them. One that fails does
-// not keep the others from running; an interrupt does.
-func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Duration) (outcomes []*outcome) {
+// runAll takes the comparisons one after another, with one start of their servers
+// each, and all of them again until each has had its starts; then it refines
+// them. What a machine is like for ten minutes, and not for the next, is then a
+// part of every ratio's scatter, and not the whole of some ratios. A comparison
+// that fails does not keep the others from running; an interrupt does.
+func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Duration) []*outcome {
+	outcomes := make([]*outcome, len(chosen))
+	most := 0
 	for i := range chosen {
-		left := refine
-		for k := range chosen[i:] {
-			left += r.estimate(&chosen[i+k])
-		}
-		r.progress.begin(chosen[i].name, left)
-		out := r.compare(ctx, &chosen[i])
-		if len(out.Runs) > 0 || ctx.Err() == nil {
-			outcomes = append(outcomes, out)
-		}
-		if ctx.Err() != nil {
-			r.progress.note("interrupted: what was measured so far is reported")
-			return outcomes
+		outcomes[i] = r.newOutcome(&chosen[i])
+		most = max(most, outcomes[i].Starts)
+	}
+	for start := range most {
+		for i := range chosen {
+			if start >= outcomes[i].Starts {
+				continue
+			}
+			left := refine
+			for k := range chosen {
+				done := start
+				if k < i {
+					done++
+				}
+				left += r.estimate(&chosen[k], done)
+			}
+			r.progress.begin(chosen[i].name, start+1, left)
+			r.compare(ctx, &chosen[i], outcomes[i], start)
+			if ctx.Err() != nil {
+				r.progress.note("interrupted: what was measured so far is reported")
+				return slices.DeleteFunc(outcomes, func(o *outcome) bool { return len(o.Runs) == 0 })
+			}
 		}
 	}
 	r.refine(ctx, chosen, outcomes, refine)

@@ -54,14 +54,14 @@ func (r *runner) startsOf(c *comparison) int {
 	return r.starts
 }
 
-// estimate is how long a comparison will take.
-func (r *runner) estimate(c *comparison) time.Duration {
-	sides := r.present(c)
+// estimate is how long a comparison will take, after so many of its starts.
+func (r *runner) estimate(c *comparison, done int) time.Duration {
+	sides, starts := r.present(c), max(0, r.startsOf(c)-done)
 	if c.idle > 0 {
-		return time.Duration(sides*r.starts) * (startingOne + idleRun)
+		return time.Duration(sides*starts) * (startingOne + idleRun)
 	}
-	d := time.Duration(r.startsOf(c)) * r.startCost(c)
-	if r.counter.perf != "" {
+	d := time.Duration(starts) * r.startCost(c)
+	if r.counter.perf != "" && done == 0 {
 		d += time.Duration(sides) * (r.whole + aroundEach)
 	}
 	return d
@@ -83,9 +83,8 @@ func (r *runner) present(c *comparison) (n int) {
 	return n
 }
 
-// compare measures the sides beside each other. A side that is missing, fails or
-// answers wrongly is left out, and the others go on.
-func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
+// newOutcome is that of a comparison of which nothing has run.
+func (r *runner) newOutcome(c *comparison) *outcome {
 	out := &outcome{
 		Name: c.name, Family: c.family, X: c.x, Conditions: c.conditions(), Placement: c.placement,
 		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.rounds, Goals: c.goals,
@@ -94,29 +93,31 @@ func (r *runner) compare(ctx context.Context, c *comparison) *outcome {
 		out.Sides = append(out.Sides, side{Server: s.name})
 	}
 	if c.idle > 0 {
-		out.Loads, out.Rounds = 0, r.starts
-		r.compareIdle(ctx, c, out)
+		out.Loads, out.Rounds = 0, out.Starts
 	} else {
 		out.Driven, out.Turn = c.driven(r.duration).String(), c.turn().String()
-		r.compareLoads(ctx, c, out)
 	}
-	out.Interrupted = ctx.Err() != nil
-	out.summarize()
 	return out
 }
 
-// compareLoads spreads the rounds over several processes of every side, because
-// some of what a process costs is decided when it starts: where its memory
-// lies, which loop and which processor has which connection.
-func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome) {
-	for start := range out.Starts {
-		r.compareStarted(ctx, c, out, start, start == out.Starts-1)
+// compare measures the sides beside each other, after one more start: rounds are
+// spread over several processes of every side, because some of what a process
+// costs is decided when it starts: where its memory lies, which loop and which
+// processor has which connection. A side that is missing, fails or answers
+// wrongly is left out, and the others go on.
+func (r *runner) compare(ctx context.Context, c *comparison, out *outcome, start int) {
+	if c.idle > 0 {
+		r.compareIdle(ctx, c, out, start)
+	} else {
+		r.compareLoads(ctx, c, out, start)
 	}
+	out.Interrupted = ctx.Err() != nil
+	out.summarize()
 }
 
-// compareStarted starts all sides, and takes r.rounds rounds in turns, and a run
-// of each without a pause; if count says so, crossings are counted too.
-func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome, start int, count bool) {
+// compareLoads starts all sides, and takes r.rounds rounds in turns, and a run of
+// each without a pause; after the first start crossings are counted too.
+func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome, start int) {
 	servers := r.startAll(ctx, c, out)
 	defer func() {
 		for _, srv := range servers {
@@ -155,7 +156,7 @@ func (r *runner) compareStarted(ctx context.Context, c *comparison, out *outcome
 		inTurns(1+start*r.rounds+round, r.duration)
 	}
 	whole(1 + start)
-	if count && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
+	if start == 0 && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
 		whole(countingRound)
 	}
 	var reference *answers
@@ -274,33 +275,31 @@ func (r *runner) record(out *outcome, s sample, round int) {
 	r.progress.show("%s, %s: %s: %.4g %s", out.Name, what, s.Server, m.value(s), m.name)
 }
 
-// compareIdle takes fresh servers every round: memory once taken is not always
+// compareIdle takes fresh servers every time: memory once taken is not always
 // given back.
-func (r *runner) compareIdle(ctx context.Context, c *comparison, out *outcome) {
-	for round := 1; round <= r.starts; round++ {
-		var reference *answers
-		for i, s := range c.sides {
-			if out.Sides[i].Problem.Kind != "" || ctx.Err() != nil {
-				continue
-			}
-			servers := make([]*running, len(c.sides))
-			srv, err := r.start(ctx, c, s)
-			if err == nil {
-				servers[i] = srv
-				out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
-				err = srv.check(c, &reference)
-			}
-			var got sample
-			if err == nil {
-				got, err = measureIdle(ctx, srv, c.loads[0], c.idle)
-			}
-			if err != nil {
-				r.giveUp(ctx, out, servers, i, err)
-				continue
-			}
-			srv.stop()
-			r.record(out, got, round)
+func (r *runner) compareIdle(ctx context.Context, c *comparison, out *outcome, start int) {
+	var reference *answers
+	for i, s := range c.sides {
+		if out.Sides[i].Problem.Kind != "" || ctx.Err() != nil {
+			continue
 		}
+		servers := make([]*running, len(c.sides))
+		srv, err := r.start(ctx, c, s)
+		if err == nil {
+			servers[i] = srv
+			out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
+			err = srv.check(c, &reference)
+		}
+		var got sample
+		if err == nil {
+			got, err = measureIdle(ctx, srv, c.loads[0], c.idle)
+		}
+		if err != nil {
+			r.giveUp(ctx, out, servers, i, err)
+			continue
+		}
+		srv.stop()
+		r.record(out, got, 1+start)
 	}
 }
 

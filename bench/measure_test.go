@@ -79,7 +79,7 @@ count
 func testRunner(t *testing.T, size int) *runner {
 	t.Helper()
 	return &runner{shop: &workshop{dir: t.TempDir(), made: map[string]error{}}, wrk: fakeWrk(t, size),
-		starts: 1, rounds: 3, duration: 2 * shortTurn, whole: time.Second, progress: newProgress(discard(t), 1)}
+		starts: 1, rounds: 3, duration: 2 * shortTurn, whole: time.Second, progress: newProgress(discard(t))}
 }
 
 func discard(t *testing.T) *os.File {
@@ -110,10 +110,10 @@ func TestCompare(t *testing.T) {
 		{"shorter answers under load", right, len(right) / 2, wrong, "bytes an answer under load"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			out := testRunner(t, tc.size).compare(t.Context(), &comparison{
+			out := testRunner(t, tc.size).runAll(t.Context(), []comparison{{
 				name: "test", placement: free, sides: []*server{serverOf("a", right), serverOf("b", tc.response), missingServer},
 				loads: []load{{path: "/", conns: 1, body: []byte(body)}},
-			})
+			}}, 0)[0]
 			if p := out.Sides[1].Problem; p.Kind != tc.kind || !strings.Contains(p.Why, tc.want) {
 				t.Errorf("b is %q, want %s: %s", p, tc.kind, tc.want)
 			}
@@ -128,6 +128,38 @@ func TestCompare(t *testing.T) {
 				t.Errorf("figures of %v", rows)
 			}
 		})
+	}
+}
+
+// Every comparison has a start before any has its second.
+func TestRunAll(t *testing.T) {
+	right := ok("x")
+	var order []string
+	var chosen []comparison
+	for _, name := range []string{"pinned", "free", "idle"} {
+		s := serverOf("a", right)
+		command := s.command
+		s.command = func(shop *workshop, c *comparison, addr string) ([]string, error) {
+			order = append(order, c.name)
+			return command(shop, c, addr)
+		}
+		c := comparison{name: name, placement: free, sides: []*server{s}, loads: []load{{path: "/", conns: 1, body: []byte("x")}}}
+		switch name {
+		case "pinned":
+			c.placement = pinned
+		case "idle":
+			c.idle = 1
+		}
+		chosen = append(chosen, c)
+	}
+	outcomes := testRunner(t, len(right)).runAll(t.Context(), chosen, 0)
+	if got := strings.Join(order, " "); got != "pinned free idle free" {
+		t.Errorf("started: %s", got)
+	}
+	for i, want := range []int{3, 6, 1} {
+		if o := outcomes[i]; o.Name != chosen[i].name || len(o.Rows) != 1 || o.Rows[0].Primary.Rounds != want || o.Interrupted {
+			t.Errorf("%s: %+v of %d rounds", o.Name, o.Rows, want)
+		}
 	}
 }
 
@@ -151,9 +183,9 @@ func TestCompareGoesOn(t *testing.T) {
 	ends := counted(&server{name: "ends", command: func(*workshop, *comparison, string) ([]string, error) {
 		return []string{"sh", "-c", "echo the port is in use >&2; exit 1"}, nil
 	}})
-	out := testRunner(t, len(right)).compare(t.Context(), &comparison{
+	out := testRunner(t, len(right)).runAll(t.Context(), []comparison{{
 		name: "test", placement: free, sides: []*server{ends, counted(serverOf("b", right))}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
-	})
+	}}, 0)[0]
 	if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, "the port is in use") || strings.Contains(p.Why, "\n") {
 		t.Errorf("the first is %q", p)
 	}

@@ -15,32 +15,30 @@ import (
 type progress struct {
 	out      *os.File
 	terminal bool
-	total    int
-	done     int
 	ends     time.Time // an estimate
 	what     string
-	refining bool // what runs has run before
+	start    int  // of the part's servers
+	refining bool // all parts have run as often as asked
 }
 
-func newProgress(out *os.File, total int) *progress {
+func newProgress(out *os.File) *progress {
 	_, err := unix.IoctlGetTermios(int(out.Fd()), unix.TCGETS)
-	return &progress{out: out, terminal: err == nil, total: total}
+	return &progress{out: out, terminal: err == nil}
 }
 
-// begin names the part that begins now, and how long it and the rest will take.
-func (p *progress) begin(what string, left time.Duration) {
-	p.done++
-	p.what, p.ends = what, time.Now().Add(left)
+// begin names the part that begins now with a start of its servers, and how long
+// all that is left will take.
+func (p *progress) begin(what string, start int, left time.Duration) {
+	p.what, p.start, p.ends = what, start, time.Now().Add(left)
 	if !p.terminal {
 		fmt.Fprintln(p.out, p.head())
 	}
 }
 
 // again names a part that gets more time; left is what there is for all of them.
-func (p *progress) again(what string, left time.Duration) {
+func (p *progress) again(what string, start int, left time.Duration) {
 	p.refining = true
-	p.done--
-	p.begin(what, left)
+	p.begin(what, start, left)
 }
 
 // show is what the current part is about to do or has done.
@@ -63,9 +61,9 @@ func (p *progress) note(format string, args ...any) {
 func (p *progress) head() string {
 	left := max(0, time.Until(p.ends)).Round(time.Second)
 	if p.refining {
-		return fmt.Sprintf("[more starts] %s, at most %v left", p.what, left)
+		return fmt.Sprintf("[more starts: %d] %s, at most %v left", p.start, p.what, left)
 	}
-	return fmt.Sprintf("[%d/%d] %s, about %v left", p.done, p.total, p.what, left)
+	return fmt.Sprintf("[start %d] %s, about %v left", p.start, p.what, left)
 }
 
 // end clears the line.

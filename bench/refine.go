@@ -36,7 +36,7 @@ func (r *runner) refine(ctx context.Context, chosen []comparison, outcomes []*ou
 		if best < 0 {
 			return
 		}
-		r.progress.again(outcomes[best].Name, time.Until(end))
+		r.progress.again(outcomes[best].Name, outcomes[best].Starts+1, time.Until(end))
 		if !r.startAgain(ctx, &chosen[best], outcomes[best]) {
 			return
 		}
@@ -51,7 +51,7 @@ func (r *runner) startAgain(ctx context.Context, c *comparison, out *outcome) bo
 	sides, runs := slices.Clone(out.Sides), len(out.Runs)
 	out.Starts++
 	out.Rounds += r.rounds
-	r.compareStarted(ctx, c, out, out.Starts-1, false)
+	r.compare(ctx, c, out, out.Starts-1)
 	good := true
 	for i, s := range out.Sides {
 		if s.Problem.Kind == failed && sides[i].Problem.Kind != failed {
@@ -62,9 +62,8 @@ func (r *runner) startAgain(ctx context.Context, c *comparison, out *outcome) bo
 		out.Sides, out.Runs = sides, out.Runs[:runs]
 		out.Starts--
 		out.Rounds -= r.rounds
+		out.summarize()
 	}
-	out.Interrupted = ctx.Err() != nil
-	out.summarize()
 	return good
 }
 

@@ -158,7 +158,7 @@ func TestSuiteFitsIntoItsTime(t *testing.T) {
 			absent: map[string]bool{"esca on kmod": true, "escahttp on kmod": true}}
 		var sum time.Duration
 		for _, c := range choose(all, tc.quick, nil) {
-			sum += r.estimate(&c)
+			sum += r.estimate(&c, 0)
 		}
 		if sum > tc.most {
 			t.Errorf("quick %v takes %v, of at most %v", tc.quick, sum, tc.most)

@@ -16,9 +16,9 @@ import (
 // as the load, which really has to pause and to end when it is told to.
 func roundsOf(t *testing.T, a, b *server) *outcome {
 	t.Helper()
-	return testRunner(t, 0).compare(t.Context(), &comparison{
+	return testRunner(t, 0).runAll(t.Context(), []comparison{{
 		name: "test", placement: free, unix: true, sides: []*server{a, b}, loads: []load{{path: "/", conns: 2, body: []byte("x")}},
-	})
+	}}, 0)[0]
 }
 
 func TestTurns(t *testing.T) {
@@ -78,9 +78,9 @@ func TestTurnsNoticeAnEndedGenerator(t *testing.T) {
 		if err := os.WriteFile(r.wrk, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		out := r.compare(t.Context(), &comparison{
+		out := r.runAll(t.Context(), []comparison{{
 			name: "test", placement: free, sides: []*server{serverOf("a", right)}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
-		})
+		}}, 0)[0]
 		if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, want) {
 			t.Errorf("%s: %q, want %q", script, p, want)
 		}
