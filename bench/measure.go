@@ -17,7 +17,7 @@ import (
 type runner struct {
 	shop     *workshop
 	starts   int           // of every server of a pinned comparison
-	rounds   int           // after each start
+	rounds   int           // after each start; fewer where they are long
 	duration time.Duration // that every side is driven in a round
 	whole    time.Duration // of a run without a pause
 	wrk      string
@@ -37,7 +37,7 @@ type running struct {
 }
 
 const (
-	warmup      = 300 * time.Millisecond // of every side, in turns
+	warmup      = 200 * time.Millisecond // of every side, in turns
 	aroundEach  = 60 * time.Millisecond  // what a side takes in a round, or a run, beyond its duration
 	startingOne = 200 * time.Millisecond // and a server to start, be checked twice and stop
 	idleRun     = idleWait + 2*time.Second
@@ -46,12 +46,22 @@ const (
 // startsOf is how often the servers of a comparison are started. With nothing
 // pinned their ratios are scattered two to four times as wide: which loop and
 // which processor has which connection is decided anew each time, and stays.
-// With thousands of connections rounds are long, and that evens out.
 func (r *runner) startsOf(c *comparison) int {
-	if c.placement == free && c.idle == 0 && c.loads[0].conns < manyConns {
+	if c.placement == free && c.idle == 0 {
 		return 2 * r.starts
 	}
 	return r.starts
+}
+
+// roundsOf is how many rounds there are after a start. Where connections are many
+// a round is long, and as many of them would take most of the time there is; what
+// differs from start to start weighs more there.
+func (r *runner) roundsOf(c *comparison) int {
+	if c.idle > 0 {
+		return 1
+	}
+	asFew := min(2, r.rounds)
+	return max(asFew, min(r.rounds, int(time.Duration(r.rounds)*2*r.duration/c.driven(r.duration))))
 }
 
 // estimate is how long a comparison will take, after so many of its starts.
@@ -60,16 +70,20 @@ func (r *runner) estimate(c *comparison, done int) time.Duration {
 	if c.idle > 0 {
 		return time.Duration(sides*starts) * (startingOne + idleRun)
 	}
-	d := time.Duration(starts) * r.startCost(c)
+	wholes := max(0, r.wholesOf(c)-done)
 	if r.counter.perf != "" && done == 0 {
-		d += time.Duration(sides) * (r.whole + aroundEach)
+		wholes++
 	}
-	return d
+	return time.Duration(starts)*r.startCost(c) + time.Duration(sides*wholes)*(r.whole+aroundEach)
 }
+
+// wholesOf is how many of the first starts have a run without a pause. Latencies
+// and rates are reported as they were, not as ratios that have to be known well.
+func (r *runner) wholesOf(c *comparison) int { return min(r.starts, r.startsOf(c)) }
 
 // startCost is how long the rounds after one start take.
 func (r *runner) startCost(c *comparison) time.Duration {
-	each := startingOne + c.driven(warmup) + aroundEach + r.whole + aroundEach + time.Duration(r.rounds)*(c.driven(r.duration)+aroundEach)
+	each := startingOne + c.driven(warmup) + aroundEach + time.Duration(r.roundsOf(c))*(c.driven(r.duration)+aroundEach)
 	return time.Duration(r.present(c)) * each
 }
 
@@ -87,13 +101,13 @@ func (r *runner) present(c *comparison) (n int) {
 func (r *runner) newOutcome(c *comparison) *outcome {
 	out := &outcome{
 		Name: c.name, Family: c.family, X: c.x, Conditions: c.conditions(), Placement: c.placement,
-		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.rounds, Goals: c.goals,
+		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.roundsOf(c), Wholes: r.wholesOf(c), Goals: c.goals,
 	}
 	for _, s := range c.sides {
 		out.Sides = append(out.Sides, side{Server: s.name})
 	}
 	if c.idle > 0 {
-		out.Loads, out.Rounds = 0, out.Starts
+		out.Loads, out.Wholes = 0, 0
 	} else {
 		out.Driven, out.Turn = c.driven(r.duration).String(), c.turn().String()
 	}
@@ -115,8 +129,9 @@ func (r *runner) compare(ctx context.Context, c *comparison, out *outcome, start
 	out.summarize()
 }
 
-// compareLoads starts all sides, and takes r.rounds rounds in turns, and a run of
-// each without a pause; after the first start crossings are counted too.
+// compareLoads starts all sides, and takes rounds in turns; after the first starts
+// also a run of each without a pause, and after the very first crossings are
+// counted.
 func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome, start int) {
 	servers := r.startAll(ctx, c, out)
 	defer func() {
@@ -152,10 +167,13 @@ func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome, 
 		}
 	}
 	inTurns(warmingRound, warmup)
-	for round := range r.rounds {
-		inTurns(1+start*r.rounds+round, r.duration)
+	rounds := r.roundsOf(c)
+	for round := range rounds {
+		inTurns(1+start*rounds+round, r.duration)
 	}
-	whole(1 + start)
+	if start < r.wholesOf(c) {
+		whole(1 + start)
+	}
 	if start == 0 && (r.counter.perf != "" || slices.ContainsFunc(c.sides, func(s *server) bool { return s.counts })) {
 		whole(countingRound)
 	}
@@ -270,7 +288,7 @@ func (r *runner) record(out *outcome, s sample, round int) {
 	case round == countingRound:
 		m, what = crossings, "counting"
 	case s.Whole:
-		m, what = throughput(0), fmt.Sprintf("start %d of %d", round, out.Starts)
+		m, what = throughput(0), fmt.Sprintf("start %d of %d", round, out.Wholes)
 	}
 	r.progress.show("%s, %s: %s: %.4g %s", out.Name, what, s.Server, m.value(s), m.name)
 }

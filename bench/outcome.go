@@ -16,6 +16,7 @@ type outcome struct {
 	Loads       int       `json:"loads"`            // at once
 	Starts      int       `json:"starts"`           // of every server, that were asked for
 	Rounds      int       `json:"rounds"`           // after all of them together
+	Wholes      int       `json:"wholes"`           // of the starts, that a run without a pause came after
 	Driven      string    `json:"driven,omitempty"` // how long every side was, in a round
 	Turn        string    `json:"turn,omitempty"`   // in turns of this
 	Goals       []goal    `json:"goals,omitempty"`
@@ -190,7 +191,7 @@ func (o *outcome) verdicts(server string) (all []string) {
 		}
 		asked := o.Rounds
 		if m.whole {
-			asked = o.Starts
+			asked = o.Wholes
 		}
 		if s.Rounds < asked {
 			verdict += ", interrupted"

@@ -50,7 +50,7 @@ func (r *runner) refine(ctx context.Context, chosen []comparison, outcomes []*ou
 func (r *runner) startAgain(ctx context.Context, c *comparison, out *outcome) bool {
 	sides, runs := slices.Clone(out.Sides), len(out.Runs)
 	out.Starts++
-	out.Rounds += r.rounds
+	out.Rounds += r.roundsOf(c)
 	r.compare(ctx, c, out, out.Starts-1)
 	good := true
 	for i, s := range out.Sides {
@@ -61,7 +61,7 @@ func (r *runner) startAgain(ctx context.Context, c *comparison, out *outcome) bo
 	if !good {
 		out.Sides, out.Runs = sides, out.Runs[:runs]
 		out.Starts--
-		out.Rounds -= r.rounds
+		out.Rounds -= r.roundsOf(c)
 		out.summarize()
 	}
 	return good

@@ -30,8 +30,8 @@ var (
 	epollLoop      = &server{name: "C epoll loop", command: startFloor("epoll")}
 	uringLoop      = &server{name: "C io_uring loop", command: startFloor("uring")}
 	nginx          = &server{name: "nginx", command: startNginx("on")}
-	// Over loopback a 100 KiB file costs nginx less without tcp_nopush, and a
-	// small one more: esca is put beside both.
+	// A small file costs nginx less with tcp_nopush; for one of 100 KiB it
+	// depends on the machine, and esca is put beside both.
 	nginxPush = &server{name: "nginx, no tcp_nopush", command: startNginx("off")}
 	lighttpd  = &server{name: "lighttpd", command: startLighttpd}
 )

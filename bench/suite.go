@@ -68,7 +68,7 @@ func (b *suiteBuilder) hello() {
 		{8, short, full, nil},
 		{50, everybody, quick, []goal{cpuGoal(fasthttpServer, 0.75), cpuGoal(epollLoop, 1.2)}},
 		{256, everybody, full, []goal{cpuGoal(fasthttpServer, 0.75), cpuGoal(epollLoop, 1.2)}},
-		{1000, everybody, full, []goal{cpuGoal(fasthttpServer, 0.7), cpuGoal(epollLoop, 1.2)}},
+		{1000, short, full, []goal{cpuGoal(fasthttpServer, 0.7), cpuGoal(epollLoop, 1.2)}},
 		{4000, short, full, nil},
 		{10000, short, full, nil},
 	} {

@@ -145,6 +145,32 @@ func TestSuiteNamesAreUnique(t *testing.T) {
 	}
 }
 
+// What is scattered by start gets starts, by round rounds, and many connections
+// few long ones of these.
+func TestStartsAndRounds(t *testing.T) {
+	r := &runner{starts: 3, rounds: 8, duration: 200 * time.Millisecond}
+	for _, tc := range []struct {
+		name                   string
+		c                      comparison
+		starts, rounds, wholes int
+	}{
+		{"pinned", comparison{placement: pinned, loads: hello(50)}, 3, 8, 3},
+		{"free", comparison{placement: free, loads: hello(256)}, 6, 8, 3},
+		{"1,000", comparison{placement: free, loads: hello(1000)}, 6, 5, 3},
+		{"10,000", comparison{placement: free, loads: hello(10000)}, 6, 2, 3},
+		{"idle", comparison{placement: free, loads: hello(1), idle: 10}, 3, 1, 0},
+	} {
+		o := r.newOutcome(&tc.c)
+		if o.Starts != tc.starts || o.Rounds != tc.starts*tc.rounds || o.Wholes != tc.wholes {
+			t.Errorf("%s: %d starts, %d rounds, %d runs without a pause", tc.name, o.Starts, o.Rounds, o.Wholes)
+		}
+	}
+	r.rounds = 1
+	if n := r.roundsOf(&comparison{placement: free, loads: hello(10000)}); n != 1 {
+		t.Errorf("%d rounds where one was asked for", n)
+	}
+}
+
 // Five minutes; and an hour with what refines it, and a minute to build.
 func TestSuiteFitsIntoItsTime(t *testing.T) {
 	all := suite(backends{chosen: "uring", others: []string{"direct"}}) // as on a machine without the module
@@ -153,8 +179,8 @@ func TestSuiteFitsIntoItsTime(t *testing.T) {
 		starts int
 		rounds int
 		most   time.Duration
-	}{{true, 1, 4, 5 * time.Minute}, {false, 3, 4, 47 * time.Minute}} {
-		r := &runner{starts: tc.starts, rounds: tc.rounds, duration: 300 * time.Millisecond, whole: time.Second, counter: counter{perf: "perf"},
+	}{{true, 1, 8, 5 * time.Minute}, {false, 3, 8, 47 * time.Minute}} {
+		r := &runner{starts: tc.starts, rounds: tc.rounds, duration: 200 * time.Millisecond, whole: time.Second, counter: counter{perf: "perf"},
 			absent: map[string]bool{"esca on kmod": true, "escahttp on kmod": true}}
 		var sum time.Duration
 		for _, c := range choose(all, tc.quick, nil) {

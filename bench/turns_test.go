@@ -42,7 +42,7 @@ func TestTurns(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"a", "b"} {
-		if rounds[name] != 6 || whole[name] != 2 {
+		if rounds[name] != 6 || whole[name] != 1 {
 			t.Errorf("%s has %d rounds and %d runs without a pause; %v", name, rounds[name], whole[name], out.Sides)
 		}
 	}
