@@ -273,6 +273,8 @@ func wrongAmong(got, sent string) string {
 	switch {
 	case !strings.HasPrefix("1234", async):
 		return fmt.Sprintf("%.20q were written aside", async)
+	case len(async)%2 == 1 && !strings.HasSuffix(got, async[len(async)-1:]):
+		return "a write aside goes on after half of it"
 	case len(async) >= 2 && !strings.Contains(got, "12"), len(async) == 4 && !strings.Contains(got, "34"):
 		return "a write aside in two pieces"
 	case len(got)-len(async) > len(sent):
