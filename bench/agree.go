@@ -39,6 +39,9 @@ func readReport(dir string) (*report, error) {
 		return nil, fmt.Errorf("%s is not a report: %w", dir, err)
 	}
 	for _, o := range rep.Outcomes {
+		if o.Wholes == 0 && o.Loads > 0 { // of a bench that had one after every start
+			o.Wholes = o.Starts
+		}
 		o.summarize() // of both reports in the same way, whichever bench wrote them
 	}
 	return rep, nil
@@ -111,6 +114,9 @@ func printAgreement(w io.Writer, first, second string) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.1f %%\n", g.Comparison, g.Server, row{Primary: g.First}.Ratio(), row{Primary: g.Second}.Ratio(), 100*g.apart())
 	}
 	t.Flush()
+	if a.Machine.Network != b.Machine.Network {
+		fmt.Fprintf(w, "their networks differ: %q and %q\n", a.Machine.Network, b.Machine.Network)
+	}
 	for _, m := range missing {
 		fmt.Fprintf(w, "only in one of them: %s\n", m)
 	}

@@ -73,19 +73,19 @@ func init() {
 	plotter.DefaultFont.Variant = "Sans"
 }
 
-// charts draws every family of which something was measured.
+// charts draws every family of which something was measured in two places.
 func (rep *report) charts() (all []chart, err error) {
 	for _, k := range chartKinds {
 		var of []*outcome
 		for _, o := range rep.Outcomes {
-			if o.Family == k.family && len(o.Rows) > 0 {
+			if o.Family == k.family && slices.ContainsFunc(o.Rows, func(r row) bool { return k.value(r) > 0 }) {
 				of = append(of, o)
 			}
 		}
-		if len(of) < 2 {
+		slices.SortFunc(of, func(a, b *outcome) int { return cmp.Compare(a.X, b.X) })
+		if len(of) == 0 || of[0].X == of[len(of)-1].X {
 			continue // one point is no line
 		}
-		slices.SortFunc(of, func(a, b *outcome) int { return cmp.Compare(a.X, b.X) })
 		svg, err := k.lines(of)
 		if err != nil {
 			return nil, err

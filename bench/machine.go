@@ -45,7 +45,11 @@ func thisMachine(network string) machine {
 }
 
 func (m machine) String() string {
-	return strings.Join([]string{m.CPU, "Linux " + m.Kernel, "Meltdown: " + m.Meltdown, m.Go, m.Nginx, m.Lighttpd, "network: " + m.Network}, "; ")
+	all := []string{m.CPU, "Linux " + m.Kernel, "Meltdown: " + m.Meltdown, m.Go, m.Nginx, m.Lighttpd}
+	if m.Network != "" { // reports of before did not say
+		all = append(all, "network: "+m.Network)
+	}
+	return strings.Join(all, "; ")
 }
 
 // KPTI says whether the kernel's page tables are its own, which makes a crossing dear.

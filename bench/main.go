@@ -15,8 +15,8 @@
 // second, a b c, c b a, ..., because the machine is never equally fast twice, and
 // they are started anew now and then, because no two processes of one program are
 // equally fast; what is reported is the mean of the rounds' ratios. They run in a
-// network namespace of their own, if that is permitted, lest the machine's TCP
-// settings are measured. All sides have to give the same, right answer before,
+// network namespace of their own, if that is permitted, lest the machine's
+// congestion control is measured. All sides have to give the same, right answer before,
 // while and after, or nothing is reported of them.
 //
 // A server that is not installed is named as missing. Interrupted, bench stops
@@ -71,11 +71,11 @@ func parseFlags() (q request, err error) {
 	pattern := flag.String("run", "", "run the comparisons whose name matches this `regexp`")
 	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
 	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
-	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often where nothing is pinned")
-	flag.IntVar(&q.rounds, "rounds", 8, "rounds after each start, in which the sides take turns; fewer where connections are many and rounds long")
+	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often under load with nothing pinned")
+	flag.IntVar(&q.rounds, "rounds", 8, "rounds after each start, in which the sides take turns; fewer where they have to be long")
 	flag.DurationVar(&q.duration, "d", 200*time.Millisecond, "`time` that every side is driven in a round")
 	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that the first starts end with, in whole seconds; latencies are of it")
-	flag.DurationVar(&q.refine, "refine", 15*time.Minute, "`time` at the end for more starts where ratios are scattered most; none by itself with -quick or -run")
+	flag.DurationVar(&q.refine, "refine", refineTime, "`time` at the end for more starts where ratios are scattered most; none by itself with -quick or -run")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
@@ -227,11 +227,11 @@ func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Du
 				}
 				left += r.estimate(&chosen[k], done)
 			}
-			r.progress.begin(chosen[i].name, start+1, left)
+			r.progress.begin(chosen[i].name, start+1, outcomes[i].Starts, left)
 			r.compare(ctx, &chosen[i], outcomes[i], start)
 			if ctx.Err() != nil {
 				r.progress.note("interrupted: what was measured so far is reported")
-				return slices.DeleteFunc(outcomes, func(o *outcome) bool { return len(o.Runs) == 0 })
+				return slices.DeleteFunc(outcomes, func(o *outcome) bool { return !o.begun() })
 			}
 		}
 	}

@@ -125,7 +125,7 @@ func (r *runner) compare(ctx context.Context, c *comparison, out *outcome, start
 	} else {
 		r.compareLoads(ctx, c, out, start)
 	}
-	out.Interrupted = ctx.Err() != nil
+	out.Interrupted = ctx.Err() != nil || start+1 < out.Starts
 	out.summarize()
 }
 

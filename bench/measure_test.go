@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,33 @@ func TestRunAll(t *testing.T) {
 	}
 }
 
+// What is reported after an interrupt: what has run, and what could not.
+func TestRunAllInterrupted(t *testing.T) {
+	right := ok("x")
+	of := func(name string, sides ...*server) comparison {
+		return comparison{name: name, placement: free, sides: sides, loads: []load{{path: "/", conns: 1, body: []byte("x")}}}
+	}
+	second := serverOf("a", right)
+	ctx, stop := contextOfStarts(t, second, 2)
+	defer stop()
+	r := testRunner(t, len(right))
+	r.rounds = 1
+	var got []string
+	for _, o := range r.runAll(ctx, []comparison{of("first", serverOf("a", right)), of("none", missingServer), of("second", second), of("third", serverOf("a", right))}, 0) {
+		got = append(got, fmt.Sprintf("%s %d %v", o.Name, len(o.timed("a", cpuPerRequest)), o.Interrupted))
+	}
+	// The third's second start did not come; nor did the second's end.
+	if want := []string{"first 2 false", "none 0 false", "second 1 true", "third 1 true"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	never := serverOf("a", right)
+	ctx, stop = contextOfStarts(t, never, 1)
+	defer stop()
+	if all := r.runAll(ctx, []comparison{of("never", never), of("nor this", never)}, 0); len(all) != 0 {
+		t.Errorf("reported is %v, of which nothing ran", all)
+	}
+}
+
 var missingServer = &server{name: "missing", command: func(*workshop, *comparison, string) ([]string, error) {
 	return nil, missingError("it is not installed")
 }}
@@ -248,6 +276,18 @@ func TestReport(t *testing.T) {
 	}
 	// One point is no line: it has no chart, above all not one at 1, which a plot
 	// would widen to values that have no logarithm.
+	// Interrupted before the second comparison had a run without a pause: of
+	// rates there is one point, and that is no line.
+	for _, o := range rep.Outcomes {
+		if o.X == 2 {
+			o.Runs = slices.DeleteFunc(o.Runs, func(s sample) bool { return s.Whole })
+			o.summarize()
+		}
+	}
+	charts, err := rep.charts()
+	if err != nil || len(charts) == 0 || slices.ContainsFunc(charts, func(c chart) bool { return strings.Contains(c.File, "throughput") }) {
+		t.Errorf("%d charts, %v", len(charts), err)
+	}
 	if charts, err := (&report{Outcomes: rep.Outcomes[:1]}).charts(); err != nil || len(charts) != 0 {
 		t.Errorf("%d charts of one comparison, %v", len(charts), err)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownNetworkVar is set in the environment of a bench that has a network of its own.
-const ownNetworkVar = "ESCA_BENCH_OWN_NETWORK"
+// networkVar tells a bench that was executed anew what network it is in.
+const networkVar = "ESCA_BENCH_NETWORK"
 
 const congestionControl = "/proc/sys/net/ipv4/tcp_congestion_control"
 
@@ -21,32 +22,53 @@ const congestionControl = "/proc/sys/net/ipv4/tcp_congestion_control"
 // is.
 //
 // In a namespace of their own the servers meet no other sockets, ports in
-// TIME_WAIT or remembered routes, and TCP's defaults are the kernel's instead of
-// the machine's. Above all so is its congestion control: BBR, which paces by a
-// model of the path's bandwidth, gave a file of 200 KiB over loopback two prices,
-// 25 and 40 µs of CPU for any server, with minutes between them; CUBIC one.
+// TIME_WAIT or remembered routes, and above all not the machine's congestion
+// control: BBR, which paces by a model of the path's bandwidth, gave a file of
+// 200 KiB over loopback two prices, 25 and 40 µs of CPU for any server, with
+// minutes between them; CUBIC and Reno give it one. The limits of TCP's buffers
+// are the machine's all the same.
 func ownNetwork() (string, error) {
-	if os.Getenv(ownNetworkVar) != "" {
-		return setUpNetwork()
+	if network := os.Getenv(networkVar); network != "" {
+		return network, os.Unsetenv(networkVar)
+	}
+	if os.Geteuid() != 0 {
+		return machineNetwork(errors.New("bench is not run by root")), nil
 	}
 	// What go build needs is out of reach from there. If it cannot be had, a
 	// build says so.
 	_ = build("go", "list", "-deps", module+"/bench/...", module+"/cmd/escahttp")
+	before, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return machineNetwork(err), nil
+	}
+	defer before.Close()
 	// Of the main thread alone, which main is locked to (see process.go), and
 	// of all of them once it has executed bench anew.
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Sprintf("the machine's (a namespace of its own: %v), TCP %s", err, fileLine(congestionControl)), nil
+		return machineNetwork(err), nil
 	}
-	return "", syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), ownNetworkVar+"=1"))
+	network, err := setUpNetwork()
+	if err == nil {
+		err = syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), networkVar+"="+network))
+	}
+	if back := unix.Setns(int(before.Fd()), unix.CLONE_NEWNET); back != nil {
+		return "", fmt.Errorf("back into the machine's network: %w", back)
+	}
+	return machineNetwork(err), nil
 }
 
-// setUpNetwork has the loopback interface up, and TCP as the kernel has it by
-// default, in the network namespace that bench is in.
+// machineNetwork says what is measured in, and why.
+func machineNetwork(why error) string {
+	return fmt.Sprintf("the machine's (no namespace of its own: %v), TCP %s", why, fileLine(congestionControl))
+}
+
+// setUpNetwork has the loopback interface up, and TCP's congestion control as the
+// kernel has it by default, in the network namespace of this thread.
 func setUpNetwork() (string, error) {
 	if err := interfaceUp("lo"); err != nil {
-		return "", fmt.Errorf("loopback interface of the network namespace: %w", err)
+		return "", fmt.Errorf("loopback interface: %w", err)
 	}
-	// The one that all kernels have may be chosen by everyone, and over
+	// The one that all kernels have may be chosen in every namespace, and over
 	// loopback, which loses nothing, it is as good.
 	for _, name := range []string{"cubic", "reno"} {
 		if os.WriteFile(congestionControl, []byte(name), 0) == nil {

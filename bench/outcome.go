@@ -77,6 +77,11 @@ func (o *outcome) row(server string) *row {
 	return nil
 }
 
+// begun says whether anything has come of it yet.
+func (o *outcome) begun() bool {
+	return len(o.Runs) > 0 || slices.ContainsFunc(o.Sides, func(s side) bool { return s.Problem != problem{} })
+}
+
 // usable says whether a server's runs count: not if it has failed since, or
 // turned out to answer wrongly.
 func (o *outcome) usable(server string) bool {

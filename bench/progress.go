@@ -11,13 +11,14 @@ import (
 )
 
 // progress tells what runs, and how long is left: on a terminal as one line
-// that is written over, elsewhere as a line for each comparison.
+// that is written over, elsewhere as a line for each start of a comparison.
 type progress struct {
 	out      *os.File
 	terminal bool
 	ends     time.Time // an estimate
 	what     string
 	start    int  // of the part's servers
+	starts   int  // of them in all
 	refining bool // all parts have run as often as asked
 }
 
@@ -28,8 +29,8 @@ func newProgress(out *os.File) *progress {
 
 // begin names the part that begins now with a start of its servers, and how long
 // all that is left will take.
-func (p *progress) begin(what string, start int, left time.Duration) {
-	p.what, p.start, p.ends = what, start, time.Now().Add(left)
+func (p *progress) begin(what string, start, starts int, left time.Duration) {
+	p.what, p.start, p.starts, p.ends = what, start, starts, time.Now().Add(left)
 	if !p.terminal {
 		fmt.Fprintln(p.out, p.head())
 	}
@@ -38,7 +39,7 @@ func (p *progress) begin(what string, start int, left time.Duration) {
 // again names a part that gets more time; left is what there is for all of them.
 func (p *progress) again(what string, start int, left time.Duration) {
 	p.refining = true
-	p.begin(what, start, left)
+	p.begin(what, start, start, left)
 }
 
 // show is what the current part is about to do or has done.
@@ -63,7 +64,7 @@ func (p *progress) head() string {
 	if p.refining {
 		return fmt.Sprintf("[more starts: %d] %s, at most %v left", p.start, p.what, left)
 	}
-	return fmt.Sprintf("[start %d] %s, about %v left", p.start, p.what, left)
+	return fmt.Sprintf("[start %d of %d] %s, about %v left", p.start, p.starts, p.what, left)
 }
 
 // end clears the line.

@@ -9,6 +9,8 @@ import (
 )
 
 const (
+	// refineTime is what a full run spends on it.
+	refineTime = 15 * time.Minute
 	// wellKnown is the standard error at which a ratio is known well enough:
 	// two runs then seldom differ by more than 5 %.
 	wellKnown = 0.012

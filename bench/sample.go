@@ -9,7 +9,7 @@ type sample struct {
 	Comparison string        `json:"comparison"`
 	Server     string        `json:"server"`
 	Round      int           `json:"round"`           // from 1; 0: the run that counts kernel crossings
-	Whole      bool          `json:"whole,omitempty"` // a run without a pause, one a start: rates and latencies are of these, everything else is of the others
+	Whole      bool          `json:"whole,omitempty"` // a run without a pause, one after each of the first starts: rates and latencies are of these, everything else is of the others
 	Started    time.Time     `json:"started"`
 	CPU        time.Duration `json:"cpu_ns"`               // of the server process and its children
 	Others     float64       `json:"others"`               // processors kept busy by what is not part of the run
