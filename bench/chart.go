@@ -90,9 +90,6 @@ func (rep *report) charts() (all []chart, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if svg == "" {
-			continue
-		}
 		all = append(all, chart{Title: k.title, Conditions: rep.Machine.String() + ". " + commonConditions(of), Beside: k.beside, File: k.file(), SVG: svg})
 	}
 	return all, nil
@@ -134,9 +131,6 @@ func (k chartKind) lines(of []*outcome) (template.HTML, error) {
 			}
 			byServer[r.Server] = append(byServer[r.Server], plotter.XY{X: o.X, Y: y})
 		}
-	}
-	if len(order) == 0 {
-		return "", nil
 	}
 	for i, name := range order {
 		line, points, err := plotter.NewLinePoints(byServer[name])

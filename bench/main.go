@@ -16,8 +16,8 @@
 // they are started anew now and then, because no two processes of one program are
 // equally fast; what is reported is the mean of the rounds' ratios. They run in a
 // network namespace of their own, if that is permitted, lest the machine's
-// congestion control is measured. All sides have to give the same, right answer before,
-// while and after, or nothing is reported of them.
+// congestion control is measured. All sides have to give the same, right answer
+// before, while and after, or nothing is reported of them.
 //
 // A server that is not installed is named as missing. Interrupted, bench stops
 // what it has started and reports what it has.

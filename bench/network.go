@@ -23,9 +23,9 @@ const congestionControl = "/proc/sys/net/ipv4/tcp_congestion_control"
 //
 // In a namespace of their own the servers meet no other sockets, ports in
 // TIME_WAIT or remembered routes, and above all not the machine's congestion
-// control: BBR, which paces by a model of the path's bandwidth, gave a file of
-// 200 KiB over loopback two prices, 25 and 40 µs of CPU for any server, with
-// minutes between them; CUBIC and Reno give it one. The limits of TCP's buffers
+// control: BBR, which paces by a model of the path's bandwidth, had a file of
+// 200 KiB over loopback cost any server 25 to 40 µs of CPU, the one or the other
+// for minutes; with CUBIC and Reno it costs the same each time. The limits of TCP's buffers
 // are the machine's all the same.
 func ownNetwork() (string, error) {
 	if network := os.Getenv(networkVar); network != "" {
