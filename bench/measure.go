@@ -326,7 +326,7 @@ func (r *runner) compareIdle(ctx context.Context, c *comparison, out *outcome, s
 // after the last.
 func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d time.Duration, count bool) (s sample, err error) {
 	s = sample{Server: srv.server.name, Started: time.Now(), RestRSS: srv.rest, Whole: true}
-	all, err := machineTime()
+	others, err := othersTime()
 	if err != nil {
 		return s, err
 	}
@@ -374,15 +374,11 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 		return s, err
 	}
 	s.CPU = after - before
-	allAfter, err := machineTime()
+	othersAfter, err := othersTime()
 	if err != nil {
 		return s, err
 	}
-	others := allAfter - all - s.CPU
-	for _, p := range procs {
-		others -= p.cpuUsed()
-	}
-	s.Others = max(0, float64(others)/float64(time.Since(s.Started)))
+	s.Others = max(0, float64(othersAfter-others)/float64(time.Since(s.Started)))
 	if count {
 		if err := r.readCounts(ctx, &s, srv, own, counted); err != nil {
 			return s, err

@@ -20,7 +20,9 @@ const tick = 10 * time.Millisecond
 // procStat is what bench needs of a /proc/PID/stat.
 type procStat struct {
 	pid, ppid int
-	waited    time.Duration // CPU time of children that have ended and were waited for
+	kernel    bool          // a thread of the kernel
+	used      time.Duration // CPU time
+	waited    time.Duration // that of children that have ended and were waited for
 }
 
 // parseStat reads a /proc/PID/stat line: "pid (comm) state ppid ...". comm is
@@ -47,24 +49,29 @@ func parseStat(line []byte) (procStat, error) {
 	if st.ppid, err = at(4); err != nil {
 		return procStat{}, err
 	}
-	for _, n := range []int{16, 17} { // cutime, cstime
+	flags, err := at(9)
+	if err != nil {
+		return procStat{}, err
+	}
+	const kernelThread = 0x200000 // PF_KTHREAD
+	st.kernel = flags&kernelThread != 0
+	for n, sum := range map[int]*time.Duration{14: &st.used, 15: &st.used, 16: &st.waited, 17: &st.waited} { // utime, stime, cutime, cstime
 		ticks, err := at(n)
 		if err != nil {
 			return procStat{}, err
 		}
-		st.waited += time.Duration(ticks) * tick
+		*sum += time.Duration(ticks) * tick
 	}
 	return st, nil
 }
 
-// processTree is the process and all its living descendants.
-func processTree(root int) ([]procStat, error) {
+// processes are all that there are.
+func processes() ([]procStat, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
 	}
-	children := map[int][]procStat{}
-	var tree []procStat
+	var all []procStat
 	for _, path := range paths {
 		line, err := os.ReadFile(path)
 		if err != nil {
@@ -74,17 +81,36 @@ func processTree(root int) ([]procStat, error) {
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
+// treeOf is the process root, if it is among all, and its descendants.
+func treeOf(root int, all []procStat) (tree []procStat) {
+	children := map[int][]procStat{}
+	for _, st := range all {
 		if st.pid == root {
 			tree = append(tree, st)
 		} else {
 			children[st.ppid] = append(children[st.ppid], st)
 		}
 	}
-	if len(tree) == 0 {
-		return nil, fmt.Errorf("no process %d: the server has ended", root)
-	}
 	for i := 0; i < len(tree); i++ {
 		tree = append(tree, children[tree[i].pid]...)
+	}
+	return tree
+}
+
+// processTree is the process and all its living descendants.
+func processTree(root int) ([]procStat, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	tree := treeOf(root, all)
+	if len(tree) == 0 {
+		return nil, fmt.Errorf("no process %d: the server has ended", root)
 	}
 	return tree, nil
 }
@@ -119,26 +145,48 @@ func processClock(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// machineTime is the CPU time that all processes of the machine have used, and
-// what its host took from it.
-func machineTime() (time.Duration, error) {
+// othersTime is the CPU time of all processes but this one and its descendants,
+// and what the host took. The processes are added up, as the totals of /proc/stat
+// cannot be compared with theirs: it counts apart what the network's interrupts
+// take, a quarter of all under load, and most kernels count that as the time of
+// the process that was interrupted, too.
+func othersTime() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
 	}
-	return parseMachineTime(text)
+	stolen, err := parseSteal(text)
+	if err != nil {
+		return 0, err
+	}
+	all, err := processes()
+	return stolen + othersOf(os.Getpid(), all), err
 }
 
-// parseMachineTime adds up user, nice, system and steal of /proc/stat's first
-// line. Interrupts are left out: they are no process's, and rise with the load.
-func parseMachineTime(text []byte) (time.Duration, error) {
-	var user, nice, system, idle, iowait, irq, softirq, steal int64
-	_, err := fmt.Sscanf(string(text), "cpu %d %d %d %d %d %d %d %d",
-		&user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+// othersOf is the CPU time of all but self and its descendants. The kernel's
+// threads do not count: they work for the load.
+func othersOf(self int, all []procStat) (sum time.Duration) {
+	own := map[int]bool{}
+	for _, st := range treeOf(self, all) {
+		own[st.pid] = true
+	}
+	for _, st := range all {
+		if !own[st.pid] && !st.kernel {
+			sum += st.used + st.waited
+		}
+	}
+	return sum
+}
+
+// parseSteal reads what the host of a virtual machine took, the eighth figure of
+// /proc/stat's first line.
+func parseSteal(text []byte) (time.Duration, error) {
+	var other, steal int64
+	_, err := fmt.Sscanf(string(text), "cpu %d %d %d %d %d %d %d %d", &other, &other, &other, &other, &other, &other, &other, &steal)
 	if err != nil {
 		return 0, fmt.Errorf("/proc/stat: %w", err)
 	}
-	return time.Duration(user+nice+system+steal) * tick, nil
+	return time.Duration(steal) * tick, nil
 }
 
 // residentSize is the resident memory of the process and its descendants. It

@@ -14,7 +14,7 @@ import (
 
 func TestParseStat(t *testing.T) {
 	const rest = " S 7 1 1 0 -1 4194560 1 2 3 4 10 20 300 4000 20 0 1 0 5 6 7"
-	want := procStat{pid: 42, ppid: 7, waited: 4300 * tick}
+	want := procStat{pid: 42, ppid: 7, used: 30 * tick, waited: 4300 * tick}
 	for _, comm := range []string{"nginx", "nginx: worker", "a) S 1 (b", ")", "((", "new\nline"} {
 		got, err := parseStat([]byte("42 (" + comm + ")" + rest + "\n"))
 		if err != nil {
@@ -23,20 +23,41 @@ func TestParseStat(t *testing.T) {
 			t.Errorf("%q: got %+v, want %+v", comm, got, want)
 		}
 	}
-	for _, bad := range []string{"", "42 nginx S 7", "x (nginx)" + rest, "42 (nginx) S 7 1 1", "42 (nginx) S x" + strings.TrimPrefix(rest, " S 7")} {
+	for _, bad := range []string{"", "42 nginx S 7", "x (nginx)" + rest, "42 (nginx) S 7 1 1", "42 (nginx) S 7 1 1 0 -1 0 1 2 3 4 10 20 300", "42 (nginx) S x" + strings.TrimPrefix(rest, " S 7")} {
 		if got, err := parseStat([]byte(bad)); err == nil {
 			t.Errorf("%q: no error, and %+v", bad, got)
 		}
 	}
 }
 
-func TestParseMachineTime(t *testing.T) {
+func TestParseSteal(t *testing.T) {
 	const text = "cpu  100 20 3 50000 60000 70000 80000 4000 5 6\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
-	if got, err := parseMachineTime([]byte(text)); err != nil || got != 4123*tick {
+	if got, err := parseSteal([]byte(text)); err != nil || got != 4000*tick {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := parseMachineTime([]byte("cpu  1 2 3\n")); err == nil {
+	if got, err := parseSteal([]byte("cpu  1 2 3\n")); err == nil {
 		t.Errorf("no error, and %v", got)
+	}
+}
+
+// The others are all but the own family and the kernel's threads, with what their
+// children took that have ended.
+func TestOthersOf(t *testing.T) {
+	all := []procStat{
+		{pid: 1, used: 1, waited: 2},
+		{pid: 2, kernel: true, used: 100},
+		{pid: 3, ppid: 2, kernel: true, used: 100},
+		{pid: 12, ppid: 11, used: 100}, // of the family, before its parent
+		{pid: 10, ppid: 5, used: 100, waited: 100},
+		{pid: 11, ppid: 10, used: 100, waited: 100},
+		{pid: 5, ppid: 1, used: 4},
+		{pid: 20, ppid: 5, used: 8, waited: 16},
+	}
+	if got := othersOf(10, all); got != 31 {
+		t.Errorf("got %d, want 31", got)
+	}
+	if before, err := othersTime(); err != nil || before < 0 {
+		t.Errorf("got %v, %v", before, err)
 	}
 }
 

@@ -101,11 +101,6 @@ func (p *process) failure() error {
 	return p.err
 }
 
-// cpuUsed is the CPU time of a process that has ended, and of its children.
-func (p *process) cpuUsed() time.Duration {
-	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
-}
-
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])

@@ -68,7 +68,7 @@ type drive struct {
 // returns a sample or an error of each.
 func (r *runner) interleave(ctx context.Context, c *comparison, servers []*running, d time.Duration) ([]sample, []error) {
 	drives := make([]*drive, len(servers))
-	all, err := machineTime()
+	others, err := othersTime()
 	began := time.Now()
 	for i, srv := range servers {
 		if srv == nil {
@@ -95,19 +95,12 @@ func (r *runner) interleave(ctx context.Context, c *comparison, servers []*runni
 		}
 	}
 	samples, errs := make([]sample, len(drives)), make([]error, len(drives))
-	busy := time.Duration(0)
 	for _, dr := range drives {
-		if dr == nil {
-			continue
-		}
-		if dr.finish(c); dr.err == nil {
-			busy += dr.sample.CPU
-		}
-		for _, p := range dr.procs {
-			busy += p.cpuUsed()
+		if dr != nil {
+			dr.finish(c)
 		}
 	}
-	allAfter, err := machineTime()
+	othersAfter, err := othersTime()
 	for i, dr := range drives {
 		if dr == nil {
 			continue
@@ -115,7 +108,7 @@ func (r *runner) interleave(ctx context.Context, c *comparison, servers []*runni
 		if dr.err == nil {
 			dr.err = err
 		}
-		dr.sample.Others = max(0, float64(allAfter-all-busy)/float64(time.Since(began)))
+		dr.sample.Others = max(0, float64(othersAfter-others)/float64(time.Since(began)))
 		samples[i], errs[i] = dr.sample, dr.err
 	}
 	return samples, errs
