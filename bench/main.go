@@ -57,7 +57,7 @@ type request struct {
 	rounds   int
 	duration time.Duration
 	whole    time.Duration
-	refine   time.Duration
+	within   time.Duration
 	out      string
 	guest    string
 	profile  string
@@ -71,11 +71,11 @@ func parseFlags() (q request, err error) {
 	pattern := flag.String("run", "", "run the comparisons whose name matches this `regexp`")
 	flag.BoolVar(&q.quick, "quick", false, "run only the most telling comparisons")
 	flag.BoolVar(&q.list, "list", false, "list the comparisons and their goals, and stop")
-	flag.IntVar(&q.starts, "starts", 3, "times that every server is started anew; twice as often under load with nothing pinned")
+	flag.IntVar(&q.starts, "starts", 2, "times that every server is started anew; twice as often under load with nothing pinned")
 	flag.IntVar(&q.rounds, "rounds", 8, "rounds after each start, in which the sides take turns; fewer where they have to be long")
 	flag.DurationVar(&q.duration, "d", 200*time.Millisecond, "`time` that every side is driven in a round")
 	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that the first starts end with, in whole seconds; latencies are of it")
-	flag.DurationVar(&q.refine, "refine", refineTime, "`time` at the end for more starts where ratios are scattered most; none by itself with -quick or -run")
+	flag.DurationVar(&q.within, "within", fullRun, "`time` for all: what the starts asked for leave of it goes to more starts where ratios are scattered most; those only by itself with -quick or -run")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
@@ -85,8 +85,8 @@ func parseFlags() (q request, err error) {
 	flag.Parse()
 	asked := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { asked[f.Name] = true })
-	if (q.quick || *pattern != "") && !asked["refine"] {
-		q.refine = 0
+	if (q.quick || *pattern != "") && !asked["within"] {
+		q.within = 0
 	}
 	switch {
 	case q.agree && flag.NArg() != 2:
@@ -147,6 +147,7 @@ func run() error {
 		printList(os.Stdout, chosen)
 		return nil
 	}
+	end := time.Now().Add(q.within)
 	network, err := ownNetwork()
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func run() error {
 		return err
 	}
 	rep.Switch = switches
-	rep.Outcomes = r.runAll(ctx, chosen, q.refine)
+	rep.Outcomes = r.runAll(ctx, chosen, end)
 	r.progress.end()
 	if err := rep.publish(q.out); err != nil {
 		return err
@@ -207,7 +208,7 @@ func (rep *report) publish(dir string) error {
 // them. What a machine is like for ten minutes, and not for the next, is then a
 // part of every ratio's scatter, and not the whole of some ratios. A comparison
 // that fails does not keep the others from running; an interrupt does.
-func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Duration) []*outcome {
+func (r *runner) runAll(ctx context.Context, chosen []comparison, end time.Time) []*outcome {
 	outcomes := make([]*outcome, len(chosen))
 	most := 0
 	for i := range chosen {
@@ -219,7 +220,7 @@ func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Du
 			if start >= outcomes[i].Starts {
 				continue
 			}
-			left := refine
+			var left time.Duration
 			for k := range chosen {
 				done := start
 				if k < i {
@@ -227,7 +228,7 @@ func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Du
 				}
 				left += r.estimate(&chosen[k], done)
 			}
-			r.progress.begin(chosen[i].name, start+1, outcomes[i].Starts, left)
+			r.progress.begin(chosen[i].name, start+1, outcomes[i].Starts, max(left, time.Until(end)))
 			r.compare(ctx, &chosen[i], outcomes[i], start)
 			if ctx.Err() != nil {
 				r.progress.note("interrupted: what was measured so far is reported")
@@ -235,6 +236,6 @@ func (r *runner) runAll(ctx context.Context, chosen []comparison, refine time.Du
 			}
 		}
 	}
-	r.refine(ctx, chosen, outcomes, refine)
+	r.refine(ctx, chosen, outcomes, end)
 	return outcomes
 }

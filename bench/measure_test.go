@@ -114,7 +114,7 @@ func TestCompare(t *testing.T) {
 			out := testRunner(t, tc.size).runAll(t.Context(), []comparison{{
 				name: "test", placement: free, sides: []*server{serverOf("a", right), serverOf("b", tc.response), missingServer},
 				loads: []load{{path: "/", conns: 1, body: []byte(body)}},
-			}}, 0)[0]
+			}}, time.Time{})[0]
 			if p := out.Sides[1].Problem; p.Kind != tc.kind || !strings.Contains(p.Why, tc.want) {
 				t.Errorf("b is %q, want %s: %s", p, tc.kind, tc.want)
 			}
@@ -153,7 +153,7 @@ func TestRunAll(t *testing.T) {
 		}
 		chosen = append(chosen, c)
 	}
-	outcomes := testRunner(t, len(right)).runAll(t.Context(), chosen, 0)
+	outcomes := testRunner(t, len(right)).runAll(t.Context(), chosen, time.Time{})
 	if got := strings.Join(order, " "); got != "pinned free idle free" {
 		t.Errorf("started: %s", got)
 	}
@@ -176,7 +176,7 @@ func TestRunAllInterrupted(t *testing.T) {
 	r := testRunner(t, len(right))
 	r.rounds = 1
 	var got []string
-	for _, o := range r.runAll(ctx, []comparison{of("first", serverOf("a", right)), of("none", missingServer), of("second", second), of("third", serverOf("a", right))}, 0) {
+	for _, o := range r.runAll(ctx, []comparison{of("first", serverOf("a", right)), of("none", missingServer), of("second", second), of("third", serverOf("a", right))}, time.Time{}) {
 		got = append(got, fmt.Sprintf("%s %d %v", o.Name, len(o.timed("a", cpuPerRequest)), o.Interrupted))
 	}
 	// The third's second start did not come; nor did the second's end.
@@ -186,7 +186,7 @@ func TestRunAllInterrupted(t *testing.T) {
 	never := serverOf("a", right)
 	ctx, stop = contextOfStarts(t, never, 1)
 	defer stop()
-	if all := r.runAll(ctx, []comparison{of("never", never), of("nor this", never)}, 0); len(all) != 0 {
+	if all := r.runAll(ctx, []comparison{of("never", never), of("nor this", never)}, time.Time{}); len(all) != 0 {
 		t.Errorf("reported is %v, of which nothing ran", all)
 	}
 }
@@ -213,7 +213,7 @@ func TestCompareGoesOn(t *testing.T) {
 	}})
 	out := testRunner(t, len(right)).runAll(t.Context(), []comparison{{
 		name: "test", placement: free, sides: []*server{ends, counted(serverOf("b", right))}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
-	}}, 0)[0]
+	}}, time.Time{})[0]
 	if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, "the port is in use") || strings.Contains(p.Why, "\n") {
 		t.Errorf("the first is %q", p)
 	}

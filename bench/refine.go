@@ -4,25 +4,26 @@ package main
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 )
 
 const (
-	// refineTime is what a full run spends on it.
-	refineTime = 15 * time.Minute
+	// fullRun is how long a full run takes, its refining included.
+	fullRun = 59 * time.Minute
 	// wellKnown is the standard error at which a ratio is known well enough:
-	// two runs then seldom differ by more than 5 %.
-	wellKnown = 0.012
+	// of two runs then one in two thousand differs by more than 5 %.
+	wellKnown = 0.01
 	// mostStarts is how many times as often as asked for a server is started.
 	mostStarts = 4
 )
 
-// refine spends time on those comparisons whose ratios are known worst: again and
-// again, the one in which it does most gets one more start of all its servers,
-// until the time is up or nothing is left to refine.
-func (r *runner) refine(ctx context.Context, chosen []comparison, outcomes []*outcome, d time.Duration) {
-	end := time.Now().Add(d)
+// refine spends the time until end on those comparisons whose ratios are known
+// worst: again and again, the one in which a second does most for the ratios that
+// another run would find the same gets one more start of all its servers, until
+// the time is up or nothing is left to refine.
+func (r *runner) refine(ctx context.Context, chosen []comparison, outcomes []*outcome, end time.Time) {
 	for ctx.Err() == nil {
 		best, most := -1, 0.0
 		for i, o := range outcomes {
@@ -30,8 +31,8 @@ func (r *runner) refine(ctx context.Context, chosen []comparison, outcomes []*ou
 			if time.Now().Add(cost).After(end) || o.uncertainty() <= wellKnown || o.Starts >= mostStarts*r.startsOf(&chosen[i]) {
 				continue
 			}
-			// What a start takes off the square of the error, a second.
-			if gain := o.uncertainty() * o.uncertainty() / float64(o.Starts+1) / cost.Seconds(); gain > most {
+			fewer := math.Sqrt(float64(o.Starts) / float64(o.Starts+1))
+			if gain := (o.disagreements(1) - o.disagreements(fewer)) / cost.Seconds(); gain > most {
 				best, most = i, gain
 			}
 		}
@@ -78,4 +79,18 @@ func (o *outcome) uncertainty() (most float64) {
 		most = max(most, row.Primary.Error)
 	}
 	return most
+}
+
+// disagreements is how many of the outcome's ratios of CPU are to be expected
+// farther than maxDisagreement from those of another run, if its errors were a
+// part of what they are and the other run's the same.
+func (o *outcome) disagreements(part float64) (sum float64) {
+	for _, row := range o.Rows {
+		if row.Primary.Error > 0 {
+			// The difference of the two has an error of √2 as much, and a
+			// normal variable is z errors away with the chance erfc(z/√2).
+			sum += math.Erfc(maxDisagreement / (2 * part * row.Primary.Error))
+		}
+	}
+	return sum
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 )
@@ -44,7 +45,7 @@ func TestRefine(t *testing.T) {
 			// It goes on until the time is up: two starts are enough here.
 			ctx, stop := contextOfStarts(t, sides[1], 2)
 			defer stop()
-			r.refine(ctx, []comparison{c, c}, []*outcome{steady, worst}, tc.d)
+			r.refine(ctx, []comparison{c, c}, []*outcome{steady, worst}, time.Now().Add(tc.d))
 			if got := worst.Starts > 2; got != tc.starts || steady.Starts != 2 {
 				t.Errorf("%d starts of the worst, %d of the other", worst.Starts, steady.Starts)
 			}
@@ -82,4 +83,26 @@ func contextOfStarts(t *testing.T, s *server, n int) (context.Context, context.C
 		return command(w, c, addr)
 	}
 	return ctx, cancel
+}
+
+// A start does most for ratios whose errors are near what may be apart: those that
+// are known well agree without it, and those that are hopeless not with it.
+func TestDisagreements(t *testing.T) {
+	of := func(e float64) *outcome {
+		return &outcome{Rows: []row{{Server: "a"}, {Server: "b", Primary: summary{Error: e}}}}
+	}
+	for _, tc := range []struct{ err, part, want float64 }{
+		{0, 1, 0},
+		{0.05 / math.Sqrt2, 1, 0.3173}, // the difference's error is as much as may be apart
+		{0.05, 1 / math.Sqrt2, 0.3173},
+		{0.025 / math.Sqrt2, 1, 0.0455}, // half as much
+	} {
+		if got := of(tc.err).disagreements(tc.part); math.Abs(got-tc.want) > 0.0001 {
+			t.Errorf("error %.3g, of which %.3g: %.4f, want %.4f", tc.err, tc.part, got, tc.want)
+		}
+	}
+	gain := func(e float64) float64 { return of(e).disagreements(1) - of(e).disagreements(0.8) }
+	if gain(0.03) < gain(0.005) || gain(0.03) < gain(0.5) {
+		t.Errorf("gains %v, %v, %v", gain(0.005), gain(0.03), gain(0.5))
+	}
 }

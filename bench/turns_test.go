@@ -18,7 +18,7 @@ func roundsOf(t *testing.T, a, b *server) *outcome {
 	t.Helper()
 	return testRunner(t, 0).runAll(t.Context(), []comparison{{
 		name: "test", placement: free, unix: true, sides: []*server{a, b}, loads: []load{{path: "/", conns: 2, body: []byte("x")}},
-	}}, 0)[0]
+	}}, time.Time{})[0]
 }
 
 func TestTurns(t *testing.T) {
@@ -80,7 +80,7 @@ func TestTurnsNoticeAnEndedGenerator(t *testing.T) {
 		}
 		out := r.runAll(t.Context(), []comparison{{
 			name: "test", placement: free, sides: []*server{serverOf("a", right)}, loads: []load{{path: "/", conns: 1, body: []byte("x")}},
-		}}, 0)[0]
+		}}, time.Time{})[0]
 		if p := out.Sides[0].Problem; p.Kind != failed || !strings.Contains(p.Why, want) {
 			t.Errorf("%s: %q, want %q", script, p, want)
 		}
