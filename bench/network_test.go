@@ -41,7 +41,8 @@ func capable(t *testing.T, capability int) bool {
 
 func useNetwork(t *testing.T) error {
 	network, err := setUpNetwork()
-	if err != nil || !strings.HasSuffix(network, " cubic") && !strings.HasSuffix(network, " reno") {
+	ports := strings.Contains(network, " ports 1024-65535,")
+	if err != nil || !ports || !strings.HasSuffix(network, " cubic") && !strings.HasSuffix(network, " reno") {
 		t.Errorf("%q, %v", network, err)
 	}
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
