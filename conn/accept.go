@@ -20,7 +20,8 @@ type accepts struct {
 	ln      *Listener
 	fd      int32 // -1: none, or not yet
 	gen     uint32
-	again   bool    // the queue was not emptied
+	again   bool    // the kernel's queue was not emptied, and may be now
+	full    bool    // it was not, as nobody fetches what was accepted: Listener.fetch has it go on
 	retryAt int64   // when to try again after a pause; 0: not paused
 	fresh   []*Conn // accepted, Handler.Open not yet called
 	logged  int64   // when a pause was last reported
@@ -29,17 +30,19 @@ type accepts struct {
 }
 
 // listen has l accept from fd, which it owns from now on.
-func (l *Loop) listen(ln *Listener, fd int32) error {
+func (l *loop) listen(ln *Listener, fd int32) error {
 	l.gens = (l.gens + 1) & poller.GenMask
 	a := &l.accepts
 	a.ln, a.fd, a.gen = ln, fd, l.gens
-	l.sh.SetInterest(fd, a.gen, poller.HarvestAccept)
+	if ln.handler != nil {
+		l.sh.SetInterest(fd, a.gen, poller.HarvestAccept)
+	}
 	// Exclusive, as loops may share one socket: a connection wakes one of them.
 	return l.ep.Add(fd, a.gen, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE)
 }
 
 // accepted takes in what the harvest has accepted.
-func (l *Loop) accepted(ev *poller.Event) {
+func (l *loop) accepted(ev *poller.Event) {
 	a := &l.accepts
 	n := ev.N
 	if ev.Slot >= 0 {
@@ -55,7 +58,7 @@ func (l *Loop) accepted(ev *poller.Event) {
 }
 
 // acceptMore goes on where the harvest stopped.
-func (l *Loop) acceptMore(me uint64) bool {
+func (l *loop) acceptMore(me uint64) bool {
 	a := &l.accepts
 	if a.retryAt != 0 && a.retryAt <= clockNow() {
 		a.retryAt, a.again = 0, true
@@ -63,18 +66,26 @@ func (l *Loop) acceptMore(me uint64) bool {
 	if a.again && a.retryAt == 0 && a.fd >= 0 {
 		l.acceptSome(128)
 	}
-	l.takeOver()
+	l.pickUp()
 	return l.openFresh(me)
 }
 
 // acceptSome accepts up to most connections by direct calls.
-func (l *Loop) acceptSome(most int) {
+func (l *loop) acceptSome(most int) {
 	a := &l.accepts
 	a.again = false
-	f := l.takeFrame(nil)
+	f := l.getFrame(nil)
 	defer l.putFrame(f)
 	r := &a.rec
 	for range most {
+		if a.ln.handler == nil && !a.ln.reserve() {
+			a.full = true
+			a.ln.queue.full.Store(true)
+			if a.ln.queue.mayGoOn() { // most were fetched meanwhile
+				go a.ln.goOn() // it takes the locks of all loops
+			}
+			return
+		}
 		r.Len = uint32(len(r.Addr))
 		f.Entry = poller.Entry{NR: unix.SYS_ACCEPT4}
 		f.Args = [6]uint64{uint64(a.fd), uint64(uintptr(unsafe.Pointer(&r.Addr[0]))), uint64(uintptr(unsafe.Pointer(&r.Len))), unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC}
@@ -84,61 +95,64 @@ func (l *Loop) acceptSome(most int) {
 		case 0:
 			r.FD = int32(f.Ret)
 			l.place(arrival{r.FD, sockaddrOf(r), a.ln})
+			continue
 		case unix.EAGAIN:
-			return
 		case unix.EINTR, unix.ECONNABORTED:
+			a.ln.unreserve()
+			continue
 		default:
 			l.pauseAccepting(errno)
-			return
 		}
+		a.ln.unreserve()
+		return
 	}
 	a.again = true
 }
 
 // pauseAccepting rests, and says so once a minute.
-func (l *Loop) pauseAccepting(errno unix.Errno) {
+func (l *loop) pauseAccepting(errno unix.Errno) {
 	a := &l.accepts
 	now := clockNow()
 	a.again, a.retryAt = false, now+int64(acceptPause)
 	if a.logged == 0 || now-a.logged > int64(time.Minute) {
 		a.logged = now
-		// Aside: a logger may take its time, and the lock is held.
-		go l.group.opt.logger.Printf("esca: accepting on %s pauses: %v (%d connections are open here; raise the limit of open files, or lower the number of connections)",
+		l.logf("accepting on %s pauses: %v (%d connections are open here; raise the limit of open files, or lower the number of connections)",
 			a.ln.addr, errno, l.open)
 	}
 }
 
 // welcome makes an accepted descriptor a connection of l.
-func (l *Loop) welcome(a arrival) {
-	c := l.register(a.fd, a.peer, a.ln, a.ln.handler == nil)
+func (l *loop) welcome(a arrival) {
+	c := l.register(a.fd, a.peer, a.ln, a.ln.handler != nil)
 	l.stats.accepted++
-	if c.free {
+	if c.burst.served {
+		l.toOpen(c)
+	} else {
 		a.ln.deliver(c)
-		return
 	}
-	c.opening = true
+}
+
+// toOpen has Handler.Open called for c.
+func (l *loop) toOpen(c *Conn) {
+	c.burst.opening = true
 	l.accepts.fresh = append(l.accepts.fresh, c)
 }
 
 // openFresh calls Handler.Open for each new connection.
-func (l *Loop) openFresh(me uint64) bool {
+func (l *loop) openFresh(me uint64) bool {
 	a := &l.accepts
 	for len(a.fresh) > 0 {
 		c := a.fresh[0]
 		a.fresh = a.fresh[1:]
 		on := l.outside(nil, func() {
-			l.group.handler.Open(c)
+			l.group.handler.Open(BurstOf(c))
 			l.unlockThread() // the driver must stay free to change threads
 		})
-		c.opening = false
+		c.burst.opening = false
 		switch {
-		case c.closed:
-		case (c.unread() || c.poked) && !c.free:
-			if !c.isDue {
-				c.isDue = true
-				l.due = append(l.due, c)
-			}
-			l.wake()
+		case c.end.state != endOpen:
+		case c.wantsServing() && c.burst.served:
+			c.serveNextTurn()
 		default:
 			c.arm()
 		}
@@ -152,7 +166,7 @@ func (l *Loop) openFresh(me uint64) bool {
 
 // stopListening closes the socket. A Handler gets what waits in its queue, whose
 // connections the close would reset; nobody calls Accept any more.
-func (l *Loop) stopListening() {
+func (l *loop) stopListening() {
 	a := &l.accepts
 	if a.fd < 0 {
 		return

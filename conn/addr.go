@@ -93,7 +93,7 @@ func (c *Conn) LocalAddr() net.Addr {
 	a := c.addresses()
 	if a[0] == nil {
 		a[0] = c.ln.addr
-		if c.fd >= 0 && !c.closeQueued { // then the number may be another's
+		if c.end.state < endClosing { // then the number may be another's
 			if sa, err := unix.Getsockname(int(c.fd)); err == nil {
 				s, name := sockaddrFrom(sa)
 				a[0] = s.addr(name)

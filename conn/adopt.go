@@ -21,7 +21,10 @@ func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
 	}
 	l := ln.group.nextLoop()
 	made := make(chan *Conn, 1)
-	if !l.post(func() { made <- l.register(fd, peer, ln, true) }) {
+	if !l.post(func() {
+		l.load.Add(1)
+		made <- l.register(fd, peer, ln, false)
+	}) {
 		unix.Close(int(fd))
 		return nil, net.ErrClosed
 	}
@@ -41,9 +44,10 @@ func (ln *Listener) Enroll(loop int, nc net.Conn, context any) error {
 	}
 	l := ln.group.loopFor(loop, peer)
 	if !l.post(func() {
-		c := l.register(fd, peer, ln, false)
-		c.context, c.opening = context, true
-		l.accepts.fresh = append(l.accepts.fresh, c)
+		l.load.Add(1)
+		c := l.register(fd, peer, ln, true)
+		c.burst.context = context
+		l.toOpen(c)
 	}) {
 		unix.Close(int(fd))
 		return net.ErrClosed

@@ -41,7 +41,7 @@ func TestBurstsEndAtBoundaries(t *testing.T) {
 			for {
 				line, err := in.ReadString('\n')
 				if errors.Is(err, conn.ErrBurstOver) {
-					if !c.BurstOver() {
+					if !conn.BurstOf(c).Over() {
 						t.Error("the burst is not over")
 					}
 					c.Close() // does nothing: the connection is between two requests
@@ -52,9 +52,9 @@ func TestBurstsEndAtBoundaries(t *testing.T) {
 					c.Close()
 					return
 				}
-				c.AtBoundary(nil)
+				conn.BurstOf(c).AtBoundary(nil)
 				io.WriteString(c, line)
-				c.AtBoundary(conn.ErrBurstOver)
+				conn.BurstOf(c).AtBoundary(conn.ErrBurstOver)
 			}
 		}}, conn.WithLoops(1), dispatch)
 		peer := dialed(t, ln)
@@ -141,9 +141,9 @@ func TestDetachAndCloseIdle(t *testing.T) {
 		detached := make(chan *conn.Conn, 1)
 		gone := make(chan struct{}, 2)
 		ln := served(t, serveFunc{
-			open: func(c *conn.Conn) { c.OnGone(func() { gone <- struct{}{} }) },
+			open: func(c *conn.Conn) { conn.BurstOf(c).OnGone(func() { gone <- struct{}{} }) },
 			serve: func(c *conn.Conn) {
-				if c.Ended() == conn.EndedShutdown {
+				if conn.BurstOf(c).Ended() == conn.EndedShutdown {
 					c.Close()
 					return
 				}
@@ -151,7 +151,7 @@ func TestDetachAndCloseIdle(t *testing.T) {
 				if _, err := c.Read(b); err != nil {
 					c.Close()
 				} else if b[0] == 'd' {
-					c.Detach()
+					conn.BurstOf(c).Detach()
 					detached <- c
 				}
 			},

@@ -68,10 +68,11 @@ func clEach(t *testing.T, test func(s *clSide), opts ...conn.Option) {
 	}
 }
 
-func (s *clSide) Open(*conn.Conn) {}
+func (s *clSide) Open(*conn.Burst) {}
 
 // Serve makes a clSide the Handler: a connection's first burst is its only one.
-func (s *clSide) Serve(c *conn.Conn) {
+func (s *clSide) Serve(b *conn.Burst) {
+	c := b.Conn()
 	if use := <-s.uses; use != nil {
 		use(c)
 	}
@@ -103,7 +104,7 @@ func (s *clSide) connect(use func(c *conn.Conn)) (peer net.Conn, c *conn.Conn, d
 		if err != nil {
 			s.Fatal(err)
 		}
-		go s.Serve(c.(*conn.Conn))
+		go s.Serve(conn.BurstOf(c.(*conn.Conn)))
 	}
 	select {
 	case c = <-s.conns:

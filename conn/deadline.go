@@ -2,7 +2,10 @@
 
 package conn
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // SetDeadline sets both deadlines.
 func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
@@ -12,27 +15,31 @@ func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, t
 // none does.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
 
-// SetWriteDeadline sets when Write, waiting for the peer to take data, gives up.
+// SetWriteDeadline sets when Write, waiting for the peer to take data, gives up. If it
+// passes while nobody waits and something that Write has accepted is still to be
+// sent, that fails: the connection cannot be used any further, which the next call
+// reports. A time that has passed already concerns later calls only.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
 
 func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	at := clockOf(t)
 	c.l.mu.Lock()
-	if c.closed {
+	if c.end.state != endOpen {
 		c.l.mu.Unlock()
-		return c.opError("set", errClosed)
+		return c.opError("set", net.ErrClosed)
 	}
 	defer c.l.mu.Unlock()
 	if read {
-		switch {
-		case c.keepRDL > 0:
-			c.keepRDL--
-		case c.keepRDL == 0:
+		switch b := &c.burst; {
+		case b.pinned > 0:
+			b.pinned--
+		case b.pinned == 0:
 			c.rdl = at
 		}
 	}
 	if write {
 		c.wdl = at
+		c.out.told = at != 0 && at <= c.l.time()
 	}
 	if !c.readers.empty() || !c.writers.empty() || c.servable() {
 		c.arm()
@@ -44,33 +51,39 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 // good enough: a reader that waits is woken by a timer, to the millisecond.
 func (c *Conn) readLate() bool { return c.rdl != 0 && c.rdl <= c.l.time() }
 
-// writeLate is the same for the write deadline.
-func (c *Conn) writeLate() bool { return c.wdl != 0 && c.wdl <= c.l.time() }
-
 // time is the present, or when the driver, being awake, last came from the
 // kernel: that saves reading the clock again and again.
-func (l *Loop) time() int64 {
-	if l.inKernel {
+func (l *loop) time() int64 {
+	if l.away() {
 		return clockNow()
 	}
 	return l.now
 }
 
-// arm makes sure that the loop looks at c when the first thing is due that
-// somebody waits for.
-func (c *Conn) arm() {
-	at := int64(0)
+// nextDeadline is when c next has to be looked at, later than after; 0: it has not.
+func (c *Conn) nextDeadline(after int64) (at int64) {
 	first := func(t int64) {
-		if t != 0 && (at == 0 || t < at) {
+		if t > after && (at == 0 || t < at) {
 			at = t
 		}
 	}
-	first(c.rdl)
-	first(c.wdl)
-	if c.closed {
-		first(c.lingerTill)
+	switch c.end.state {
+	case endOpen:
+		first(c.rdl)
+		if c.out.waits() {
+			first(c.wdl)
+		}
+	case endFlushing, endDiscarding:
+		first(c.end.limit)
 	}
-	if at == 0 || c.fd < 0 {
+	return at
+}
+
+// arm makes sure that the loop looks at c when the first thing is due that
+// somebody waits for.
+func (c *Conn) arm() {
+	at := c.nextDeadline(0)
+	if at == 0 {
 		return
 	}
 	ts := &c.l.timers
@@ -82,7 +95,7 @@ func (c *Conn) arm() {
 }
 
 // fireTimers looks at every connection whose time has come.
-func (l *Loop) fireTimers(me uint64) bool {
+func (l *loop) fireTimers(me uint64) bool {
 	if l.timers.first() == 0 {
 		return true
 	}
@@ -91,7 +104,7 @@ func (l *Loop) fireTimers(me uint64) bool {
 	for at := l.timers.first(); at != 0 && at <= now; at = l.timers.first() {
 		t := l.timers.heap[0]
 		l.timers.remove(t)
-		t.c.due(now)
+		t.c.timeUp(now)
 		if !l.resumeWoken(me) {
 			return false
 		}
@@ -99,36 +112,27 @@ func (l *Loop) fireTimers(me uint64) bool {
 	return true
 }
 
-// due does what has fallen due for c, and sets its timer to what is next.
-func (c *Conn) due(now int64) {
-	passed := func(t int64) bool { return t != 0 && t <= now }
-	next := int64(0)
-	for _, t := range [...]int64{c.rdl, c.wdl, c.lingerTill} {
-		if t > now && (next == 0 || t < next) && (t != c.lingerTill || c.closed) {
-			next = t
-		}
-	}
-	if next != 0 {
+// timeUp does what the time has come for, and sets the timer to what is next.
+func (c *Conn) timeUp(now int64) {
+	if next := c.nextDeadline(now); next != 0 {
 		c.l.timers.set(&c.timer, next)
 	}
-	if c.closed {
-		if passed(c.lingerTill) {
+	passed := func(t int64) bool { return t != 0 && t <= now }
+	if c.end.state != endOpen {
+		if passed(c.end.limit) {
 			c.lingered()
 		}
 		return
 	}
 	if passed(c.wdl) {
 		c.writers.wakeAll(c.l)
-		if c.enqueues && c.queued() > 0 {
-			c.end(EndedTimeout)
-			return
-		}
+		c.overdue()
 	}
 	if passed(c.rdl) {
 		if !c.readers.empty() {
 			c.readers.wakeAll(c.l)
 		} else {
-			c.end(EndedTimeout)
+			c.serveFor(EndedTimeout)
 		}
 	}
 }

@@ -3,28 +3,75 @@
 // tick and handed to the kernel together.
 //
 //	Listen ──► Listener ──► loops, one listening socket each (SO_REUSEPORT)
-//	             │            │  wait and harvest ► dispatch ► posted ► timers ► wait
+//	             │            │  look and harvest ► dispatch ► posted ► timers ► look
 //	             │            ▼
 //	  Accept ◄───┤          Conn   any goroutine may use it, like any net.Conn
-//	  Serve(h) ◄─┘                 a Handler's workers use it at event-loop cost
+//	  Serve(h) ◄─┘          Burst  the same connection, as its Handler sees it
 //
-// # Loops and drivers
+// # Who may touch what
 //
-// Loop.mu protects all state of a loop and of its connections. One goroutine,
-// the driver, turns the loop; it holds the lock except while user code runs and
-// while it is in the kernel. A watcher notices a driver that has been inside
-// the same user code for about a millisecond, and gives the loop to another
-// driver, so a handler that blocks costs its neighbours a millisecond. The
-// driver that was left behind finishes that handler and steps aside.
+// loop.mu protects all state of a loop and of its connections; whoever holds it may
+// do anything but make a system call that can block, or call user code. One
+// goroutine, the driver, turns the loop. It holds the lock but in three phases, in
+// which others may have it: inside user code, and they add to the table as the driver
+// would; in the kernel, or parked, and they leave the table alone, send directly what
+// may not wait, and wake the driver for the rest.
+//
+// # States of a connection
+//
+// A Conn is three machines, each drawn where it is declared, with who moves it:
+//
+//	input    flowing, fresh, held, receiving, ended                      input.go
+//	output   empty, queued, sending, backlog, blocked, asked, failed     output.go
+//	end      open, flushing, discarding, closing, gone                   end.go
+//
+// They meet in few places: an output that has failed ends a reader's wait; a close
+// waits for the output and may discard input. Deadlines act in every state. A test
+// (machines_test.go) walks all of it, with every result that the kernel can give.
+//
+// # How a loop waits
+//
+// A loop lives in a Go process, with others:
+//   - with nothing to do it is parked: its driver waits in Go's netpoller for its own
+//     epoll to become readable, as any goroutine waits for a socket. It holds no
+//     processor (P) and no thread;
+//   - it arms a timer only if a deadline is set, one that is earlier than what the
+//     timer is set to already;
+//   - while it always finds something it gives way after 128 events: whatever is
+//     runnable, has a descriptor that is ready, or a timer that is due, runs then;
+//   - a handler that keeps it for more than about a millisecond loses it to another
+//     driver. The drivers watch each other; where none turns, a watcher comes by every
+//     ten milliseconds, or every one for a second after a steal. A connection that has
+//     read 16 KiB in one go lets its neighbours go first.
+//
+// # Words
+//
+//	tick      one turn of a loop: what has come is dispatched, and what that has
+//	          recorded is executed by the look for more
+//	table     the system calls that a tick has recorded
+//	flush     to execute the table at once, in the middle of a tick
+//	look      to execute the table, and to ask what is ready, without waiting
+//	harvest   what a look has received and accepted already
+//	park      to wait for the next event, off the processor
+//	driver    the goroutine that turns a loop
+//	worker    what runs a burst: a coroutine that the driver resumes, a goroutine of
+//	          its own, or the driver itself
+//	burst     a run of Handler.Serve: from the arrival of input until it returns
+//	boundary  where a burst may end although its code expects more: between requests
+//	turn      what a connection may read before it is its neighbours'
+//	steal     to take a loop from a driver that is kept in user code, who then is
+//	          left behind: it finishes that handler, and steps aside
+//	hold      to keep the harvest off a connection, so that its bytes stay in the socket
+//	backlog   bytes of a connection that are not in the table
+//	linger    what happens between Close and the end of the descriptor, within a limit
 //
 // # Workers
 //
-// With Listener.Serve, a worker runs Handler.Serve for a burst: from the arrival
-// of bytes until Serve returns. Inline workers are coroutines resumed by the
-// driver: a Read that has to wait yields to the loop, without Go's scheduler.
-// Where handlers block, workers are goroutines instead; the loop learns which
-// is right (DispatchAdaptive), or an option forces it. An idle connection has no
-// worker.
+// With Listener.Serve, a worker runs Handler.Serve for a burst. Inline workers are
+// coroutines resumed by the driver: a Read that has to wait yields to the loop,
+// without Go's scheduler. Where handlers block, workers are goroutines instead; the
+// loop learns which is right (DispatchAdaptive), or an option forces it. An idle
+// connection has no worker.
 //
 // A handler may lock its goroutine to its thread (runtime.LockOSThread); while
 // it is locked a wait blocks the driver, which is then left behind. A lock that

@@ -10,8 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var errClosed = net.ErrClosed
-
 // ErrInUse is what Serve returns on a Listener that is served, or accepted from,
 // already. Nothing has changed for it then.
 var ErrInUse = errors.New("esca: the listener is in use: Serve goes once, and not together with Accept")

@@ -8,19 +8,20 @@ import "fmt"
 func (ln *Listener) Dump() (s string) {
 	for i, l := range ln.group.loops {
 		l.mu.Lock()
-		s += fmt.Sprintf("loop %d: gen %d inKernel %v woken %v inUser %v closing %v events %d/%d entries %d dirty %d due %d runq %d posted %d busy %d readied %v credit %d\n",
-			i, l.gen, l.inKernel, l.woken, l.inUser, l.closing, l.next, l.ready, l.table.n, len(l.dirty), len(l.due), len(l.runq), len(l.posted), l.workers.busy, l.workers.readied, l.policy.credit)
+		s += fmt.Sprintf("loop %d: gen %d phase %d woken %v closing %v events %d/%d entries %d dirty %d toServe %d runq %d later %d posted %d busy %d others %+v credit %d accepts %d %v %v\n",
+			i, l.gen, l.phase, l.woken, l.closing, l.next, l.ready, l.table.n, len(l.dirty), len(l.toServe), len(l.runq), len(l.later), len(l.posted), l.workers.busy, l.others, l.policy.credit, l.accepts.fd, l.accepts.again, l.accepts.full)
 		for _, c := range l.conns {
 			if c == nil {
 				continue
 			}
 			w := ""
 			if c.worker != nil {
-				w = fmt.Sprintf("inline %v finished %v suspended %v early %v detached %v", c.worker.kind, c.worker.finished, c.worker.suspended, c.worker.wokenEarly, c.worker.detached)
+				w = fmt.Sprintf("kind %v finished %v suspended %v early %v left behind %v", c.worker.kind, c.worker.finished, c.worker.suspended, c.worker.wokenEarly, c.worker.leftBehind)
 			}
-			s += fmt.Sprintf("  fd %d: in %d slot %d more %v hup %v eof %v held %v receiving %v interest %d; entry %d own %v needOut %v asked %v armed %v wlocked %v out %d; closed %v queued %v draining %v dirty %v due %v free %v opening %v busy %d slow %d boundary %v over %v readers %v writers %v rerr %v werr %v; worker: %s\n",
-				c.fd, len(c.in), c.slot, c.more, c.hup, c.eof, c.held, c.receiving, l.sh.InterestOf(c.fd, c.gen), c.entry, c.entryOwn, c.needOut, c.outAsked, c.outArmed, c.wlocked, len(c.out),
-				c.closed, c.closeQueued, c.draining, c.isDirty, c.isDue, c.free, c.opening, c.busy, c.slow, c.boundary, c.burstOver, !c.readers.empty(), !c.writers.empty(), c.rerr, c.werr, w)
+			in, o := c.in, c.out
+			in.buf, o.backlog, o.flying = nil, nil, nil
+			s += fmt.Sprintf("  fd %d: in %d %+v interest %d; out %d %+v; end %+v; burst %+v; dirty %v readers %v writers %v; worker: %s\n",
+				c.fd, len(c.in.buf), in, l.sh.InterestOf(c.fd, c.gen), len(c.out.backlog), o, c.end, c.burst, c.isDirty, !c.readers.empty(), !c.writers.empty(), w)
 		}
 		l.mu.Unlock()
 	}

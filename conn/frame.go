@@ -13,14 +13,15 @@ import (
 // in an Entry is not one to the compiler, and a stack may move.
 type frame struct {
 	poller.Entry
-	hdr unix.Msghdr
-	iov [2]unix.Iovec
-	off int64
-	buf []byte
+	hdr    unix.Msghdr
+	iov    [2]unix.Iovec
+	off    int64
+	buf    []byte
+	copied [2048]byte // what leaves right before a file, as a rule its header
 }
 
-// takeFrame returns a frame for a call that reads or fills buf.
-func (l *Loop) takeFrame(buf []byte) *frame {
+// getFrame returns a frame for a call that reads or fills buf.
+func (l *loop) getFrame(buf []byte) *frame {
 	var f *frame
 	if n := len(l.frames); n > 0 {
 		f = l.frames[n-1]
@@ -33,7 +34,7 @@ func (l *Loop) takeFrame(buf []byte) *frame {
 }
 
 // putFrame gives f back, after its call.
-func (l *Loop) putFrame(f *frame) {
+func (l *loop) putFrame(f *frame) {
 	f.buf = nil
 	f.iov = [2]unix.Iovec{}
 	l.frames = append(l.frames, f)

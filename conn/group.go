@@ -14,7 +14,7 @@ type group struct {
 	opt     options
 	factory poller.Factory
 	why     string // which backend, and why not another
-	loops   []*Loop
+	loops   []*loop
 	watcher *watcher
 	handler Handler // nil: connections go to Accept
 
@@ -49,11 +49,11 @@ func newGroup(opt options) (*group, error) {
 }
 
 // nextLoop takes loops in turn.
-func (g *group) nextLoop() *Loop { return g.loops[int(g.turn.Add(1)-1)%len(g.loops)] }
+func (g *group) nextLoop() *loop { return g.loops[int(g.turn.Add(1)-1)%len(g.loops)] }
 
 // loopFor is the loop with that index; below zero, that which a connection from
 // peer would be placed on.
-func (g *group) loopFor(index int, peer sockaddr) *Loop {
+func (g *group) loopFor(index int, peer sockaddr) *loop {
 	if index < 0 {
 		return g.nextLoop().choose(peer)
 	}
@@ -64,7 +64,6 @@ func (g *group) loopFor(index int, peer sockaddr) *Loop {
 func (g *group) start() {
 	g.running.Store(int32(len(g.loops)))
 	for _, l := range g.loops {
-		l.accepts.fd = -1
 		l.mu.Lock()
 		l.newDriver()
 		l.mu.Unlock()
@@ -90,11 +89,12 @@ func (g *group) close() {
 
 // cleanUp ends a closing loop once its last connection is gone. It reports
 // whether that is so.
-func (l *Loop) cleanUp() bool {
+func (l *loop) cleanUp() bool {
 	l.workers.endAll()
 	if l.open > 0 || l.workers.all > 0 || len(l.posted) > 0 || !l.closeHandover() {
 		return false
 	}
+	l.alarm.timer.Stop()
 	l.release()
 	close(l.done)
 	if l.group.running.Add(-1) == 0 {
@@ -104,7 +104,7 @@ func (l *Loop) cleanUp() bool {
 }
 
 // release closes what the loop holds of the kernel.
-func (l *Loop) release() {
+func (l *loop) release() {
 	l.be.Close()
 	l.ep.Close()
 	l.sh.Unmap()

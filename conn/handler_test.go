@@ -38,21 +38,22 @@ type inputEcho struct {
 	ended  chan error
 }
 
-func (h inputEcho) Open(*conn.Conn) {}
+func (h inputEcho) Open(*conn.Burst) {}
 
-func (h inputEcho) Serve(c *conn.Conn) {
+func (h inputEcho) Serve(b *conn.Burst) {
+	c := b.Conn()
 	big := make([]byte, h.buffer)
 	for {
-		b, more, err := c.Input()
+		b, more, err := conn.BurstOf(c).Input()
 		if err != nil {
 			c.Close()
 			h.ended <- err
 			return
 		}
-		c.Enqueue(b)
+		conn.BurstOf(c).Enqueue(b)
 		if n := 0; more {
-			n = c.TryRead(big)
-			c.Enqueue(big[:n])
+			n = conn.BurstOf(c).TryRead(big)
+			conn.BurstOf(c).Enqueue(big[:n])
 		} else {
 			return
 		}
@@ -109,16 +110,16 @@ func TestEnqueueNeverWaits(t *testing.T) {
 	ln := served(t, serveFunc{open: func(c *conn.Conn) {
 		for i := range pieces {
 			b := bytes.Repeat([]byte{byte(i)}, size)
-			if n, err := c.Enqueue(b); n != size || err != nil {
+			if n, err := conn.BurstOf(c).Enqueue(b); n != size || err != nil {
 				t.Errorf("Enqueue: %d, %v", n, err)
 			}
 			clear(b) // it is not kept
-			c.Enqueue([]byte{'x'})
+			conn.BurstOf(c).Enqueue([]byte{'x'})
 		}
-		if err := c.Flush(); err != nil {
+		if err := conn.BurstOf(c).Flush(); err != nil {
 			t.Error(err)
 		}
-		queued <- c.Queued()
+		queued <- conn.BurstOf(c).Queued()
 		c.Close()
 	}, serve: func(*conn.Conn) {}}, conn.WithLoops(1))
 	c := dialed(t, ln)
@@ -142,9 +143,9 @@ func TestEnqueueFails(t *testing.T) {
 	failing := faulty.New(1, poller.Direct, faulty.WithRates(faulty.Rates{Reset: 1}))
 	ended := make(chan error, 1)
 	ln := served(t, serveFunc{
-		open: func(c *conn.Conn) { c.Enqueue([]byte("hello")) },
+		open: func(c *conn.Conn) { conn.BurstOf(c).Enqueue([]byte("hello")) },
 		serve: func(c *conn.Conn) {
-			if _, _, err := c.Input(); err != nil {
+			if _, _, err := conn.BurstOf(c).Input(); err != nil {
 				c.Close()
 				ended <- err
 			}
@@ -162,17 +163,17 @@ func TestEnqueueWriteDeadline(t *testing.T) {
 	ln := served(t, serveFunc{
 		open: func(c *conn.Conn) {
 			c.SetLinger(0)
-			c.Enqueue(make([]byte, 32<<20))
+			conn.BurstOf(c).Enqueue(make([]byte, 32<<20))
 			c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
 		},
 		serve: func(c *conn.Conn) {
-			if c.Ended() == conn.NotEnded {
+			if conn.BurstOf(c).Ended() == conn.NotEnded {
 				return
 			}
-			if _, err := c.Enqueue([]byte("late")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			if _, err := conn.BurstOf(c).Enqueue([]byte("late")); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("Enqueue after the deadline: %v", err)
 			}
-			ended <- c.Ended()
+			ended <- conn.BurstOf(c).Ended()
 			c.Close()
 		},
 	}, conn.WithLoops(1))
@@ -187,12 +188,12 @@ func TestPoke(t *testing.T) {
 	opened, poked := make(chan *conn.Conn, 1), make(chan bool, 100)
 	ln := served(t, serveFunc{
 		open:  func(c *conn.Conn) { opened <- c },
-		serve: func(c *conn.Conn) { poked <- c.ByWorker() },
+		serve: func(c *conn.Conn) { poked <- conn.BurstOf(c).ByWorker() },
 	}, conn.WithLoops(1))
 	peer := dialed(t, ln)
 	c := sfWait(t, "the connection", opened)
 	for range 5 {
-		if !c.Poke() {
+		if !conn.BurstOf(c).Poke() {
 			t.Fatal("Poke of an open connection reports false")
 		}
 		if !sfWait(t, "a burst", poked) {
@@ -200,7 +201,7 @@ func TestPoke(t *testing.T) {
 		}
 	}
 	c.Close()
-	if c.Poke() {
+	if conn.BurstOf(c).Poke() {
 		t.Fatal("Poke of a closed connection reports true")
 	}
 	peer.Close()
@@ -223,7 +224,7 @@ func TestBalance(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			on := make(chan int)
 			ln := served(t, serveFunc{
-				open:  func(c *conn.Conn) { on <- c.Loop() },
+				open:  func(c *conn.Conn) { on <- conn.BurstOf(c).Loop() },
 				serve: func(c *conn.Conn) { c.Close() },
 			}, conn.WithLoops(loops), conn.WithBalance(tt.balance))
 			var n [loops]int
@@ -268,8 +269,8 @@ func TestEnrollAndExecute(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := sfWait(t, "Open", opened)
-		if c.Loop() != loop || c.Context() != "context" {
-			t.Errorf("on loop %d with %v", c.Loop(), c.Context())
+		if conn.BurstOf(c).Loop() != loop || conn.BurstOf(c).Context() != "context" {
+			t.Errorf("on loop %d with %v", conn.BurstOf(c).Loop(), conn.BurstOf(c).Context())
 		}
 		peer.SetDeadline(time.Now().Add(patience))
 		io.WriteString(peer, "echo")
@@ -296,11 +297,11 @@ func TestWithoutSteals(t *testing.T) {
 				}
 				threads[unix.Gettid()] = true
 				inside.Add(-1)
-				b, _, err := c.Input()
+				b, _, err := conn.BurstOf(c).Input()
 				if err != nil {
 					c.Close()
 				}
-				c.Enqueue(b)
+				conn.BurstOf(c).Enqueue(b)
 			}}, conn.WithLoops(1), conn.WithDispatch(conn.DispatchDirect), opt)
 			var all sync.WaitGroup
 			for range 4 {

@@ -3,7 +3,6 @@
 package conn
 
 import (
-	"hash/crc32"
 	"sync"
 	"sync/atomic"
 )
@@ -16,7 +15,7 @@ type handover struct {
 	conns   []arrival
 	spare   []arrival   // empty, to be conns next
 	waiting atomic.Bool // there are some
-	closed  bool        // the loop takes nothing any more
+	closed  bool        // the loop picks up nothing any more
 }
 
 // arrival is an accepted connection on its way to its loop.
@@ -26,8 +25,8 @@ type arrival struct {
 	ln   *Listener
 }
 
-// give leaves a for l and wakes it. False: l has ended, or is about to.
-func (l *Loop) give(a arrival) bool {
+// hand leaves a for l and wakes it. False: l has ended, or is about to.
+func (l *loop) hand(a arrival) bool {
 	h := &l.handover
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,8 +39,8 @@ func (l *Loop) give(a arrival) bool {
 	return true
 }
 
-// takeOver makes connections of what other loops have left.
-func (l *Loop) takeOver() {
+// pickUp makes connections of what other loops have left.
+func (l *loop) pickUp() {
 	h := &l.handover
 	if !h.waiting.Load() {
 		return
@@ -59,41 +58,11 @@ func (l *Loop) takeOver() {
 	h.mu.Unlock()
 }
 
-// closeHandover reports whether nothing is left to take over; nothing will be.
-func (l *Loop) closeHandover() bool {
+// closeHandover reports whether nothing is left to pick up; nothing will be.
+func (l *loop) closeHandover() bool {
 	h := &l.handover
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = len(h.conns) == 0
 	return h.closed
-}
-
-// place gives a, which l has accepted, to the loop that it is to go to.
-func (l *Loop) place(a arrival) {
-	if to := l.choose(a.peer); to == l || !to.give(a) {
-		l.welcome(a)
-	}
-}
-
-func (l *Loop) choose(peer sockaddr) *Loop {
-	g := l.group
-	if g.handler == nil {
-		return l
-	}
-	switch g.opt.balance {
-	case BalanceRoundRobin:
-		return g.nextLoop()
-	case BalanceLeast:
-		least := l
-		for _, o := range g.loops {
-			if o.load.Load() < least.load.Load() {
-				least = o
-			}
-		}
-		return least
-	case BalanceSource:
-		ip := peer.ip // of its own, for it goes to the heap
-		return g.loops[crc32.ChecksumIEEE(ip[:])%uint32(len(g.loops))]
-	}
-	return l
 }

@@ -22,13 +22,14 @@ import (
 // serveFunc is a Handler of one function, and perhaps one for the beginning.
 type serveFunc struct{ open, serve func(*conn.Conn) }
 
-func (h serveFunc) Open(c *conn.Conn) {
+func (h serveFunc) Open(b *conn.Burst) {
+	c := b.Conn()
 	if h.open != nil {
 		h.open(c)
 	}
 }
 
-func (h serveFunc) Serve(c *conn.Conn) { h.serve(c) }
+func (h serveFunc) Serve(b *conn.Burst) { h.serve(b.Conn()) }
 
 // dialed connects to ln, and closes the connection when the test is over.
 func dialed(t *testing.T, ln net.Listener) net.Conn {
@@ -56,7 +57,7 @@ func TestClosedWithADuplicate(t *testing.T) {
 	fd := -1
 	sfRaw(t, c.(sfConn)).Control(func(p uintptr) { fd = int(p) })
 	gone := make(chan struct{})
-	c.(*conn.Conn).OnGone(func() { close(gone) })
+	conn.BurstOf(c.(*conn.Conn)).OnGone(func() { close(gone) })
 	c.Close()
 	sfWait(t, "the close", gone)
 
@@ -206,7 +207,7 @@ func TestBlockedAfterADeadline(t *testing.T) {
 }
 
 // Anybody may close a connection, and set deadlines, while and before it is served.
-func TestClosedFromAside(t *testing.T) {
+func TestClosedFromAnotherGoroutine(t *testing.T) {
 	for _, d := range []conn.Dispatch{conn.DispatchGoroutine, conn.DispatchInline} {
 		ln := listen(t, "tcp", "127.0.0.1:0", conn.WithLoops(1), conn.WithDispatch(d))
 		conns := make(chan *conn.Conn, 1)
@@ -227,7 +228,7 @@ func TestClosedFromAside(t *testing.T) {
 	}
 }
 
-// A read deadline that is set from aside on a connection which has no worker
+// A read deadline that is set from another goroutine on a connection which has no worker
 // ends its wait.
 func TestDeadlineOfAnIdleConnection(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0", conn.WithLoops(1))
@@ -236,7 +237,7 @@ func TestDeadlineOfAnIdleConnection(t *testing.T) {
 	go ln.Serve(serveFunc{
 		open: func(c *conn.Conn) { conns <- c },
 		serve: func(c *conn.Conn) {
-			if ended <- c.Ended(); len(ended) > 1 {
+			if ended <- conn.BurstOf(c).Ended(); len(ended) > 1 {
 				c.Close()
 			}
 		},
@@ -320,7 +321,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// failingTicks reports an error with the events of the first wait.
+// failingTicks reports an error with the events of the first look.
 type failingTicks struct{ poller.Factory }
 
 type failingBackend struct {
@@ -333,8 +334,8 @@ func (f failingTicks) Open(ep *poller.Epoll, sh *poller.Shared) (poller.Backend,
 	return &failingBackend{Backend: b}, err
 }
 
-func (b *failingBackend) Tick(n int, timeout time.Duration) (int, error) {
-	m, err := b.Backend.Tick(n, timeout)
+func (b *failingBackend) Tick(n int) (int, error) {
+	m, err := b.Backend.Tick(n)
 	if !b.failed {
 		b.failed, err = true, unix.EBADF
 	}

@@ -7,12 +7,19 @@ import (
 	"net"
 )
 
-// Listen is net.Listen here: this system has no loops.
-func Listen(network, addr string, opts ...Option) (net.Listener, error) {
+// Listener is a listener of package net here: this system has no loops.
+type Listener struct{ net.Listener }
+
+// Listen is net.Listen here.
+func Listen(network, addr string, opts ...Option) (*Listener, error) {
 	o := buildOptions(opts)
 	lc := net.ListenConfig{KeepAlive: -1, Control: o.control}
 	if o.keepAlive > 0 {
 		lc.KeepAlive = o.keepAlive
 	}
-	return lc.Listen(context.Background(), network, addr)
+	ln, err := lc.Listen(context.Background(), network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{ln}, nil
 }

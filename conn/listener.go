@@ -28,21 +28,19 @@ type Listener struct {
 	onceErr error
 	closed  chan struct{}
 	closing atomic.Bool
-	queueMu sync.Mutex
-	fds     []int32       // a socket for each loop; none once it is closed
-	queue   []*Conn       // accepted, not yet fetched
-	refuse  bool          // there is nobody to fetch any more
-	more    chan struct{} // of capacity one: the queue is not empty
+	fdsMu   sync.Mutex
+	fds     []int32 // a socket for each loop; none once it is closed
+	queue   acceptQueue
 }
 
 var _ net.Listener = (*Listener)(nil)
 
 // Listen listens on addr; network is tcp, tcp4, tcp6 or unix. On TCP each loop
 // has a listening socket of its own on the same port (SO_REUSEPORT), among which
-// the kernel spreads connections; on unix the loops share one. The result is a
-// *Listener. Close it to end its loops; connections live on until they are
+// the kernel spreads connections; on unix the loops share one. The result is the
+// address and its loops. Close it to end them; connections live on until they are
 // closed.
-func Listen(network, addr string, opts ...Option) (net.Listener, error) {
+func Listen(network, addr string, opts ...Option) (*Listener, error) {
 	o := buildOptions(opts)
 	socks, la, err := openSockets(network, addr, &o)
 	if err != nil {
@@ -117,7 +115,8 @@ func newListener(network string, socks []int32, addr net.Addr, o options) (*List
 		closeAll(socks)
 		return nil, err
 	}
-	ln := &Listener{network: network, addr: addr, group: g, fds: socks, closed: make(chan struct{}), more: make(chan struct{}, 1)}
+	ln := &Listener{network: network, addr: addr, group: g, fds: socks, closed: make(chan struct{})}
+	ln.queue.init()
 	g.start()
 	return ln, nil
 }
@@ -150,60 +149,6 @@ func (ln *Listener) listen(h Handler) error {
 	return ln.onceErr
 }
 
-// Accept waits for the next connection.
-func (ln *Listener) Accept() (net.Conn, error) {
-	if err := ln.listen(nil); err != nil {
-		return nil, err
-	}
-	for {
-		if c := ln.fetch(); c != nil {
-			return c, nil
-		}
-		select {
-		case <-ln.more:
-		case <-ln.closed:
-			return nil, &net.OpError{Op: "accept", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
-		}
-	}
-}
-
-func (ln *Listener) fetch() *Conn {
-	ln.queueMu.Lock()
-	defer ln.queueMu.Unlock()
-	if len(ln.queue) == 0 {
-		return nil
-	}
-	c := ln.queue[0]
-	ln.queue[0] = nil
-	if ln.queue = ln.queue[1:]; len(ln.queue) > 0 {
-		ln.signal()
-	}
-	return c
-}
-
-func (ln *Listener) signal() {
-	select {
-	case ln.more <- struct{}{}:
-	default:
-	}
-}
-
-// deliver gives c to Accept. Called by the loop.
-func (ln *Listener) deliver(c *Conn) {
-	ln.queueMu.Lock()
-	refuse := ln.refuse
-	if !refuse {
-		ln.queue = append(ln.queue, c)
-		ln.signal()
-	}
-	ln.queueMu.Unlock()
-	if refuse {
-		c.reset()
-		return
-	}
-	c.l.workers.readied = true
-}
-
 // Serve has h serve what is accepted, and blocks until the listener is closed.
 // It returns net.ErrClosed then.
 func (ln *Listener) Serve(h Handler) error {
@@ -233,10 +178,10 @@ func (ln *Listener) Close() error {
 	}
 	used := true
 	ln.once.Do(func() { used = false; ln.onceErr = net.ErrClosed })
-	ln.queueMu.Lock()
-	fds, queue := ln.fds, ln.queue
-	ln.fds, ln.queue, ln.refuse = nil, nil, true
-	ln.queueMu.Unlock()
+	ln.fdsMu.Lock()
+	fds := ln.fds
+	ln.fds = nil
+	ln.fdsMu.Unlock()
 	if !used {
 		closeAll(fds)
 	}
@@ -246,7 +191,7 @@ func (ln *Listener) Close() error {
 	if ln.inner != nil {
 		ln.inner.Close()
 	}
-	for _, c := range queue {
+	for _, c := range ln.queue.shut() {
 		c.l.mu.Lock()
 		c.reset()
 		c.l.mu.Unlock()
@@ -270,12 +215,9 @@ func (ln *Listener) CloseIdle() {
 	for _, l := range ln.group.loops {
 		l.post(func() {
 			for _, c := range l.conns {
-				if c != nil && c.servable() && !c.unread() {
-					c.ended = EndedShutdown
-					if !c.isDue {
-						c.isDue = true
-						l.due = append(l.due, c)
-					}
+				if c != nil && c.servable() && !c.hasNews() {
+					c.burst.ended = EndedShutdown
+					c.serveNextTurn()
 				}
 			}
 		})
@@ -299,8 +241,8 @@ func (ln *Listener) Drained() bool {
 // SetKeepAlive sets on the listening sockets, for connections to inherit, that TCP
 // probes idle peers; a period of zero leaves it to the system's defaults.
 func (ln *Listener) SetKeepAlive(period time.Duration) error {
-	ln.queueMu.Lock()
-	defer ln.queueMu.Unlock()
+	ln.fdsMu.Lock()
+	defer ln.fdsMu.Unlock()
 	if ln.fds == nil {
 		return &net.OpError{Op: "set", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 	}
@@ -315,8 +257,8 @@ func (ln *Listener) SetKeepAlive(period time.Duration) error {
 // File returns a duplicate of a listening socket, which the caller closes. On
 // TCP each loop has a socket of its own: this is the first loop's.
 func (ln *Listener) File() (*os.File, error) {
-	ln.queueMu.Lock()
-	defer ln.queueMu.Unlock()
+	ln.fdsMu.Lock()
+	defer ln.fdsMu.Unlock()
 	if len(ln.fds) == 0 {
 		return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 	}

@@ -341,7 +341,7 @@ func TestLoopsShareTheWork(t *testing.T) {
 			var of [3]int
 			for i := range 90 {
 				c, peer := pipe(t, ln, false)
-				of[c.(*conn.Conn).Loop()]++
+				of[conn.BurstOf(c.(*conn.Conn)).Loop()]++
 				go io.Copy(c, struct{ io.Reader }{c})
 				sfEcho(t, peer, fmt.Sprintf("number %d", i))
 				c.Close()

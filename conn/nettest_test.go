@@ -40,7 +40,7 @@ func listen(t testing.TB, network, addr string, opts ...conn.Option) *conn.Liste
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ln.(*conn.Listener)
+	return ln
 }
 
 func TestConnIsANetConn(t *testing.T) {

@@ -46,7 +46,7 @@ type options struct {
 
 func buildOptions(opts []Option) options {
 	o := options{
-		loops:     runtime.GOMAXPROCS(0),
+		loops:     min(runtime.GOMAXPROCS(0), runtime.NumCPU()),
 		highWater: 64 << 10,
 		linger:    5 * time.Second,
 		delay:     100 * time.Microsecond,
@@ -62,7 +62,8 @@ func buildOptions(opts []Option) options {
 }
 
 // WithLoops sets how many loops, and so listening sockets, there are. Default:
-// GOMAXPROCS. Values below one mean the default.
+// GOMAXPROCS, but no more than there are processors: loops that share one only wait
+// for each other. Values below one mean the default.
 func WithLoops(n int) Option {
 	return func(o *options) {
 		if n > 0 {
@@ -79,13 +80,16 @@ func WithBackend(name string) Option { return func(o *options) { o.backend = nam
 func WithDispatch(d Dispatch) Option { return func(o *options) { o.dispatch = d } }
 
 // WithSteals says whether a loop is taken from a handler that keeps it for more
-// than about a millisecond, and given to another driver. Default true. Without,
+// than about a millisecond (eleven at the most, if no handler of the process has done
+// so within the last second, and no other loop turns), and given to another driver.
+// Default true. Without,
 // what a loop runs never runs at once, and a handler that blocks stops its loop.
 func WithSteals(on bool) Option { return func(o *options) { o.steals = on } }
 
 // WithThreads locks each loop to an operating system thread of its own, which it
 // is never taken from (WithSteals(false)). It goes with DispatchDirect and
-// DispatchGoroutine; coroutines cannot have it.
+// DispatchGoroutine; coroutines cannot have it. A locked loop that parks hands its
+// processor to another thread, some microseconds each time.
 func WithThreads() Option { return func(o *options) { o.pinned, o.steals = true, false } }
 
 // WithBalance sets which loop an accepted connection goes to. It is for Handlers.
@@ -117,7 +121,7 @@ func WithLinger(d time.Duration) Option { return func(o *options) { o.linger = d
 
 // WithWriteDelay limits how long a queued write may wait for its tick to end,
 // as seen between two handlers. Default 100 µs. (Inside one handler it can wait
-// until the watcher takes the loop, one to two milliseconds.)
+// until the loop is taken from that: see WithSteals.)
 func WithWriteDelay(d time.Duration) Option { return func(o *options) { o.delay = d } }
 
 // WithKeepAlive has TCP probe idle peers with this period. It is set on the

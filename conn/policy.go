@@ -23,7 +23,7 @@ const (
 // kind says which worker a burst of c gets.
 func (p *policy) kind(c *Conn) workerKind {
 	switch {
-	case p.mode == DispatchGoroutine, p.mode != DispatchInline && (p.credit > 0 || c.slow > 0):
+	case p.mode == DispatchGoroutine, p.mode != DispatchInline && (p.credit > 0 || c.burst.slow > 0):
 		return spawnedWorker
 	case p.mode == DispatchDirect:
 		return directWorker
@@ -40,8 +40,8 @@ func (p *policy) took(c *Conn, ns int64) {
 		p.isSlow(c)
 		return
 	}
-	if c.slow > 0 {
-		c.slow--
+	if c.burst.slow > 0 {
+		c.burst.slow--
 	}
 	if p.credit > 0 {
 		p.credit--
@@ -49,8 +49,8 @@ func (p *policy) took(c *Conn, ns int64) {
 }
 
 func (p *policy) isSlow(c *Conn) {
-	if c.slow == 0 { // a known one says nothing about the others
+	if c.burst.slow == 0 { // a known one says nothing about the others
 		p.credit = min(p.credit+slowWeight, slowMost)
 	}
-	c.slow = connRecovery
+	c.burst.slow = connRecovery
 }

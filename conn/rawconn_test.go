@@ -156,9 +156,10 @@ func sfPush(t *testing.T, fd int, rest *[]byte) bool {
 // sfByHand answers a byte by Write and then by hand.
 type sfByHand struct{ t *testing.T }
 
-func (sfByHand) Open(*conn.Conn) {}
+func (sfByHand) Open(*conn.Burst) {}
 
-func (h sfByHand) Serve(c *conn.Conn) {
+func (h sfByHand) Serve(b *conn.Burst) {
+	c := b.Conn()
 	defer c.Close()
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		h.t.Error(err)

@@ -4,16 +4,15 @@ package conn
 
 import (
 	"io"
+	"net"
 	"os"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Read reads up to len(p) bytes. It waits until there is at least one, the
-// stream ends (io.EOF), the read deadline passes or the connection is closed.
-// Errors other than io.EOF, and what a Handler has asked for (AtBoundary), are
-// *net.OpError.
+// stream ends (io.EOF), the read deadline passes or the connection is closed; or
+// until the write deadline has passed with something still to be sent. Errors other
+// than io.EOF, and what a Handler has asked for (Burst.AtBoundary), are *net.OpError.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.l.mu.Lock()
 	n, err, bare := c.read(p)
@@ -26,9 +25,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // read is Read with the lock; bare: the error is to be reported as it is.
 func (c *Conn) read(p []byte) (_ int, err error, bare bool) {
+	in := &c.in
 	for {
-		if c.closed {
-			return 0, errClosed, false
+		if c.end.state != endOpen {
+			return 0, net.ErrClosed, false
 		}
 		if c.readLate() {
 			return 0, os.ErrDeadlineExceeded, false
@@ -36,64 +36,48 @@ func (c *Conn) read(p []byte) (_ int, err error, bare bool) {
 		switch {
 		case len(p) == 0:
 			return 0, nil, false
-		case len(c.in) > 0:
-			n := copy(p, c.in)
-			if c.in = c.in[n:]; len(c.in) == 0 {
-				c.in = nil
-				c.freeSlot()
-				if !c.more {
-					c.unhold()
-				}
-			}
+		case c.hasHadTurn():
+			c.giveTurn()
+			continue
+		case len(in.buf) > 0:
+			n := c.consume(p)
+			c.charge(n)
 			return n, nil, false
-		case c.receiving: // another reader
-		case c.rerr != 0:
-			return 0, c.rerr, false
-		case c.eof:
-			return 0, io.EOF, true
-		case c.more:
+		case in.state == inReceiving: // another reader
+		case in.state == inEnded:
+			err := in.reason()
+			return 0, err, err == io.EOF
+		case in.more:
 			if n := c.receive(p); n > 0 {
+				c.charge(n)
 				return n, nil, false
 			}
 			continue
-		case c.byWorker() && c.boundary != nil:
-			c.burstOver = true
-			return 0, c.boundary, true
+		case c.out.err == os.ErrDeadlineExceeded:
+			return 0, c.out.err, false // of what Write had accepted
+		case c.burst.boundary != nil && c.byWorker():
+			c.burst.over = true
+			return 0, c.burst.boundary, true
 		}
-		c.wait(&c.readers)
+		c.await(&c.readers)
 	}
 }
 
 // receive receives directly into p: the slot was full, or there was none.
 func (c *Conn) receive(p []byte) int {
-	c.hold()
-	c.receiving, c.more = true, false
-	f := c.l.takeFrame(p)
-	e := &f.Entry
-	e.Recv(c.fd, unsafe.Pointer(&p[0]), len(p))
-	c.call(e)
+	f := c.l.getFrame(p)
 	defer c.l.putFrame(f)
-	c.receiving = false
-	switch {
-	case e.Ret > 0:
-		c.l.stats.bytesIn += uint64(e.Ret)
-		// A short receive has emptied the socket (epoll(7)), but the end of
-		// the stream that follows it has no edge of its own.
-		c.more = c.more || int(e.Ret) == len(p) || c.hup
-		if !c.more {
-			c.unhold()
-		}
-	case e.Ret == 0:
-		c.eof = true
-	case e.Ret == -int64(unix.EINTR):
-		c.more = true
-	case e.Ret == -int64(unix.EAGAIN):
-		if !c.more { // no event came meanwhile
-			c.unhold()
-		}
-	default:
-		c.rerr = unix.Errno(-e.Ret)
-	}
+	f.Recv(c.fd, unsafe.Pointer(&p[0]), len(p))
+	c.beginReceive()
+	c.call(&f.Entry)
+	c.endReceive(f.Ret, len(p))
 	c.readers.wakeAll(c.l) // who waited for this receive to end
-	return int(max(e.Ret, 0))
+	return int(max(f.Ret, 0))
+}
+
+// WriteTo writes to w what c reads, until its stream ends.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{c}, *buf)
 }

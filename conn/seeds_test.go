@@ -232,25 +232,26 @@ func (s *seeded) failed(what string, err error) {
 // answering is a Handler: a line with a number is answered with as many bytes.
 type answering struct{}
 
-func (answering) Open(*conn.Conn) {}
+func (answering) Open(*conn.Burst) {}
 
-func (answering) Serve(c *conn.Conn) {
-	br, _ := c.Context().(*bufio.Reader)
+func (answering) Serve(b *conn.Burst) {
+	c := b.Conn()
+	br, _ := conn.BurstOf(c).Context().(*bufio.Reader)
 	if br == nil {
 		br = bufio.NewReaderSize(c, 64)
-		c.SetContext(br)
+		conn.BurstOf(c).SetContext(br)
 	}
 	for {
 		if br.Buffered() == 0 {
-			c.AtBoundary(conn.ErrBurstOver)
+			conn.BurstOf(c).AtBoundary(conn.ErrBurstOver)
 		}
 		if _, err := br.Peek(1); err != nil {
-			if !c.BurstOver() {
+			if !conn.BurstOf(c).Over() {
 				c.Close()
 			}
 			return
 		}
-		c.AtBoundary(nil)
+		conn.BurstOf(c).AtBoundary(nil)
 		line, err := br.ReadString('\n')
 		n, perr := strconv.Atoi(line[:max(len(line)-1, 0)])
 		if err != nil || perr != nil {

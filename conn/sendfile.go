@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -18,8 +19,8 @@ const sendfileMost = 256 << 10
 
 // ReadFrom sends what r has until it ends. An *os.File, an *io.SectionReader of
 // one (whose offset it uses, not the file's: a descriptor may so be shared), or
-// an *io.LimitedReader of either goes by sendfile; what is queued before it
-// leaves in the same crossing. Anything else is copied.
+// an *io.LimitedReader of either goes by sendfile, right behind what is queued. A
+// file that takes long to be read delays nobody else. Anything else is copied.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if s, ok := fileSource(r); ok {
 		n, handled, err := c.sendFile(s)
@@ -96,102 +97,118 @@ func (c *Conn) sendFile(s source) (n int64, handled bool, err error) {
 	return n, handled, err
 }
 
+// transfer is a sendfile under way.
+type transfer struct {
+	in   int32
+	off  *int64 // nil: the file's own offset
+	most int64
+	n    int64 // sent
+	more bool  // TCP was told that more follows, and may be holding back
+}
+
 func (c *Conn) sendfile(in int32, at bool, off, most int64) (n int64, handled bool, err error) {
-	l := c.l
+	l, o := c.l, &c.out
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
 		if err := c.writable(); err != nil {
 			return 0, true, err
 		}
-		if !c.wlocked {
+		if !o.locked {
 			break
 		}
-		c.wait(&c.writers)
+		c.await(&c.writers)
 	}
-	c.wlocked = true
-	defer c.writeUnlock()
-	f := l.takeFrame(nil)
+	o.locked = true
+	defer c.unlockOutput()
+	f := l.getFrame(nil)
 	defer l.putFrame(f)
 	f.off = off
-	pos := &f.off
-	if !at {
-		pos = nil
+	t := transfer{in: in, most: most}
+	if at {
+		t.off = &f.off
 	}
-	first, corked := true, false
-	defer func() {
-		if corked && (n < most || !handled) {
-			c.uncork()
+	for handled = true; t.n < most && handled && err == nil; {
+		var over bool
+		if over, handled, err = c.sendPart(f, &t); over {
+			break
 		}
-	}()
-	for n < most {
-		want := min(most-n, sendfileMost)
-		var ret int64
-		if first && !l.inKernel && c.entry >= 0 && !c.entryOwn {
-			ret = c.sendfileBehindQueued(in, pos, want)
-			corked = true
-		} else {
-			if err := c.drained(); err != nil {
-				return n, true, err
-			}
-			f.Sendfile(c.fd, in, pos, want)
-			c.call(&f.Entry)
-			ret = f.Ret
-		}
-		switch {
-		case ret > 0:
-			n += ret
-			l.stats.bytesOut += uint64(ret)
-		case ret == 0:
-			return n, true, nil // the file is shorter
-		case ret == -int64(unix.ECANCELED):
-			// The queued part was short: sent has seen to it.
-		case again(ret):
-			c.needOut = true
-			c.dirty()
-		case first && (ret == -int64(unix.EINVAL) || ret == -int64(unix.ENOSYS) || ret == -int64(unix.EOVERFLOW)):
-			return 0, false, nil
-		case ret == -int64(unix.EIO) || ret == -int64(unix.EINVAL) || ret == -int64(unix.EBADF) || ret == -int64(unix.EISDIR):
-			return n, true, unix.Errno(-ret) // the file's fault, not the connection's
-		default:
-			c.werr = unix.Errno(-ret)
-			return n, true, c.werr
-		}
-		first = first && ret < 0
 	}
-	return n, true, nil
+	if t.more && (t.n < most || !handled) {
+		c.uncork()
+	}
+	return t.n, handled, err
+}
+
+// sendPart sends what is queued, if anything is, and the next part of the file
+// behind it. It runs without the lock: the file may be on a disk that takes long, or
+// on a network that has gone, and the loop can then be stolen. over: the file is
+// shorter than it was said to be.
+func (c *Conn) sendPart(f *frame, t *transfer) (over, handled bool, err error) {
+	want := min(t.most-t.n, sendfileMost)
+	var header []byte
+	if o := &c.out; o.state == outQueued && !c.l.away() && c.pending() <= len(f.copied) {
+		header = f.copied[:copy(f.copied[:], c.unqueue())] // the arena goes on without us
+		t.more = true
+	} else if err := c.drained(); err != nil {
+		return false, true, err
+	}
+	sent := int64(len(header))
+	var calls poller.Counts
+	c.beginCalls()
+	if len(header) > 0 {
+		f.Send(c.fd, unsafe.Pointer(&header[0]), len(header), unix.MSG_MORE)
+		c.l.be.Call(&f.Entry)
+		calls.CountCall(&f.Entry)
+		sent = f.Ret
+	}
+	if sent == int64(len(header)) {
+		f.Sendfile(c.fd, t.in, t.off, want)
+		c.l.be.Call(&f.Entry)
+		calls.CountCall(&f.Entry)
+	}
+	c.endCalls()
+	c.l.stats.calls.Add(&calls)
+	if len(header) > 0 {
+		n, err := c.transferred(sent, len(header))
+		if err != nil {
+			return false, true, err
+		}
+		if n < len(header) {
+			c.out.backlog = append(c.out.backlog, header[n:]...)
+			return false, true, nil
+		}
+	}
+	return c.sentPart(f.Ret, t)
+}
+
+// sentPart takes in the result of a sendfile.
+func (c *Conn) sentPart(ret int64, t *transfer) (over, handled bool, err error) {
+	switch {
+	case ret > 0:
+		t.n += ret
+		c.l.stats.bytesOut += uint64(ret)
+	case ret == 0:
+		return true, true, nil
+	case again(ret):
+		c.transferred(ret, 1)
+	case t.n == 0 && (ret == -int64(unix.EINVAL) || ret == -int64(unix.ENOSYS) || ret == -int64(unix.EOVERFLOW)):
+		return false, false, nil
+	case ret == -int64(unix.EIO) || ret == -int64(unix.EINVAL) || ret == -int64(unix.EBADF) || ret == -int64(unix.EISDIR):
+		return false, true, unix.Errno(-ret) // the file's fault, not the connection's
+	default:
+		_, err := c.transferred(ret, 1)
+		return false, true, err
+	}
+	return false, true, nil
 }
 
 // uncork has TCP send what it was told to hold back for a file that was shorter
 // than asked for; it would wait for 200 ms. (On a unix socket there is nothing to
 // hold back, and the call fails.)
 func (c *Conn) uncork() {
-	if c.fd >= 0 && !c.closeQueued {
+	if c.end.state < endClosing {
 		unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_CORK, 0)
 		c.l.stats.calls.CountCall(&poller.Entry{NR: unix.SYS_SETSOCKOPT})
 	}
-}
-
-// sendfileBehindQueued crosses once for what c has queued, the header of what is
-// in the file as a rule, and the first part of the file.
-func (c *Conn) sendfileBehindQueued(in int32, pos *int64, n int64) int64 {
-	l := c.l
-	t := &l.table
-	if t.n+2 > len(t.entries) {
-		l.flush()
-		return -int64(unix.ECANCELED) // as if it had come too late
-	}
-	// To the end of the table, with the file right behind it.
-	old := c.entry
-	send := t.entries[old]
-	l.takeBack(c)
-	e := l.add(c, 2, 0)
-	c.entry = int32(t.n - 1)
-	*e = send
-	e.NR, e.Flags = unix.SYS_SENDTO, poller.Link
-	e.Args[3] |= unix.MSG_MORE
-	file := l.add(nil, 1, 0)
-	file.Sendfile(c.fd, in, pos, n)
-	l.flush()
-	return file.Ret
 }

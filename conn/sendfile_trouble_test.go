@@ -230,9 +230,10 @@ type sfAnswering struct {
 	errs    chan error
 }
 
-func (sfAnswering) Open(*conn.Conn) {}
+func (sfAnswering) Open(*conn.Burst) {}
 
-func (h sfAnswering) Serve(c *conn.Conn) {
+func (h sfAnswering) Serve(b *conn.Burst) {
+	c := b.Conn()
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		c.Close()
 		return
@@ -336,9 +337,10 @@ type sfHolding struct {
 	held   chan uint32
 }
 
-func (sfHolding) Open(*conn.Conn) {}
+func (sfHolding) Open(*conn.Burst) {}
 
-func (h sfHolding) Serve(c *conn.Conn) {
+func (h sfHolding) Serve(b *conn.Burst) {
+	c := b.Conn()
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		c.Close()
 		return

@@ -15,19 +15,14 @@ import (
 func (c *Conn) control(op string, f func(fd int) error) error {
 	l := c.l
 	l.mu.Lock()
-	if c.closed || c.fd < 0 {
+	if c.end.state != endOpen {
 		l.mu.Unlock()
-		return c.opError(op, errClosed)
+		return c.opError(op, net.ErrClosed)
 	}
-	c.busy++
 	fd := int(c.fd)
-	l.mu.Unlock()
+	c.beginCalls()
 	err := f(fd)
-	l.mu.Lock()
-	c.busy--
-	if c.closed {
-		c.dirty()
-	}
+	c.endCalls()
 	l.mu.Unlock()
 	if err != nil {
 		if errno, ok := err.(unix.Errno); ok {
@@ -123,7 +118,7 @@ func (c *Conn) SetLinger(sec int) error {
 	})
 	if err == nil {
 		c.l.mu.Lock()
-		c.noLinger, c.lingerSec = sec == 0, int8(min(max(sec, 0), 127))
+		c.end.abort, c.end.seconds = sec == 0, int8(min(max(sec, 0), 127))
 		c.l.mu.Unlock()
 	}
 	return err
@@ -155,7 +150,7 @@ func (c *Conn) Dup() (dup int, err error) {
 	err = c.control("file", func(fd int) (err error) {
 		if dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			c.l.mu.Lock()
-			c.duped = true
+			c.end.duped = true
 			c.l.mu.Unlock()
 		}
 		return err
@@ -166,15 +161,18 @@ func (c *Conn) Dup() (dup int, err error) {
 	return dup, nil
 }
 
-// Control runs f on the descriptor, which stays open meanwhile.
-func (c *Conn) Control(f func(fd int) error) error { return c.control("set", f) }
-
-// FD returns the descriptor, -1 once it is closed. It stays the loop's: whoever
-// uses it, other than for setting options, uses it at his own risk.
-func (c *Conn) FD() int {
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
-	return int(c.fd)
+// MultipathTCP reports whether the connection uses Multipath TCP.
+func (c *Conn) MultipathTCP() (on bool, err error) {
+	const isMPTCP = 43 // TCP_IS_MPTCP of linux/tcp.h
+	err = c.control("get", func(fd int) error {
+		v, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, isMPTCP)
+		if err == unix.ENOPROTOOPT || err == unix.EOPNOTSUPP { // a kernel, or a socket, that knows nothing of it
+			return nil
+		}
+		on = v != 0
+		return err
+	})
+	return on, err
 }
 
 // SyscallConn gives access to the descriptor. Control runs f at once; Read and
@@ -195,14 +193,14 @@ func (r rawConn) Read(f func(fd uintptr) bool) error {
 		c := r.c
 		c.hold()
 		switch {
-		case c.closed:
-			return errClosed
+		case c.end.state != endOpen:
+			return net.ErrClosed
 		case c.readLate():
 			return os.ErrDeadlineExceeded
-		case !c.more && !c.eof && c.rerr == 0: // whatever is in c.in
-			c.wait(&c.readers)
+		case !c.in.more && c.in.state != inEnded: // whatever is in c.in.buf
+			c.await(&c.readers)
 		}
-		c.more = false
+		c.in.more = false
 		return nil
 	})
 }
@@ -216,8 +214,10 @@ func (r rawConn) Write(f func(fd uintptr) bool) error {
 		return c.opError("raw-write", err)
 	}
 	return r.until(f, "raw-write", func() error {
-		c.needOut = true
-		c.dirty()
+		if c.out.state == outEmpty {
+			c.out.state = outBlocked
+			c.dirty()
+		}
 		return c.drained()
 	})
 }
@@ -231,7 +231,7 @@ func (r rawConn) until(f func(fd uintptr) bool, op string, wait func() error) er
 		c.l.mu.Unlock()
 		defer func() {
 			c.l.mu.Lock()
-			c.more = true // the next Read looks for itself
+			c.in.more = c.in.state != inEnded // the next Read looks for itself
 			c.l.mu.Unlock()
 		}()
 	}

@@ -12,7 +12,8 @@ import (
 
 // table is what a loop has recorded since it last crossed: entries, whom each
 // belongs to, and the arena with the bytes they send. A connection has at most
-// one send in it, so that a short one cannot be overtaken by the next.
+// one send in it, so that a short one cannot be overtaken by the next. Nothing is
+// added to it while the driver is away.
 type table struct {
 	entries []poller.Entry
 	owners  []*Conn // whose entry it is; nil: nobody looks at the result
@@ -27,20 +28,24 @@ func (t *table) init(sh *poller.Shared) {
 	t.owners = make([]*Conn, len(t.entries))
 }
 
-// add returns a fresh entry for c; the table is flushed first if fewer than
-// room entries, or bytes of arena, are left. Not while inKernel.
-func (l *Loop) add(c *Conn, room, bytes int) *poller.Entry {
-	t := &l.table
-	if t.n+room > len(t.entries) || t.used+bytes > len(t.arena) {
+// makeRoom flushes the table if fewer than entries, or bytes of arena, are left.
+// Results may so be looked at: whoever is in the middle of something calls it first.
+func (l *loop) makeRoom(entries, bytes int) {
+	if t := &l.table; t.n+entries > len(t.entries) || !t.fits(bytes) {
 		l.flush()
 	}
+}
+
+// record returns a fresh entry for c. There is room for it (makeRoom).
+func (l *loop) record(c *Conn) *poller.Entry {
+	t := &l.table
 	e := &t.entries[t.n]
 	t.owners[t.n] = c
 	t.n++
 	return e
 }
 
-// alloc takes n bytes of the arena; add has made sure that they are there.
+// alloc takes n bytes of the arena; there is room.
 func (t *table) alloc(n int) unsafe.Pointer {
 	p := unsafe.Pointer(&t.arena[t.used])
 	t.used += n
@@ -53,69 +58,55 @@ func (t *table) arenaAt(addr uint64, n int) []byte {
 	return t.arena[start : start+n]
 }
 
-// queueSend records that c sends p, which is copied. What c has recorded since
-// the last crossing becomes one send.
-func (l *Loop) queueSend(c *Conn, p []byte) {
+// fits reports whether n bytes of the arena are left.
+func (t *table) fits(n int) bool { return n <= len(t.arena)-t.used }
+
+// recordSend records that c, which has no send in the table, sends p, which is
+// copied.
+func (l *loop) recordSend(c *Conn, p []byte) (entry int32) {
 	t := &l.table
-	old := 0
-	if c.entry >= 0 {
-		old = int(t.entries[c.entry].Args[2])
-	}
-	if c.entry >= 0 && old+len(p) > len(t.arena)-t.used || len(p) > len(t.arena)-t.used {
-		l.flush()
-		if len(c.out) > 0 { // the kernel did not take it all
-			c.out = append(c.out, p...)
-			return
-		}
-	}
-	if c.entry < 0 {
-		e := l.add(c, 1, len(p))
-		c.entry = int32(t.n - 1)
-		buf := t.alloc(len(p))
-		copy(unsafe.Slice((*byte)(buf), len(p)), p)
-		e.Send(c.fd, buf, len(p), 0)
-		return
-	}
-	e := &t.entries[c.entry]
+	e := l.record(c)
+	buf := t.alloc(len(p))
+	copy(unsafe.Slice((*byte)(buf), len(p)), p)
+	e.Send(c.fd, buf, len(p), 0)
+	return int32(t.n - 1)
+}
+
+// lengthenSend adds p to the send of arena bytes at entry; fitsBehind has said
+// that it can.
+func (t *table) lengthenSend(entry int32, p []byte) {
+	e := &t.entries[entry]
+	old := int(e.Args[2])
 	base := uintptr(unsafe.Pointer(&t.arena[0]))
-	start := int(uintptr(e.Args[1]) - base)
-	if start+old != t.used {
+	if start := int(uintptr(e.Args[1]) - base); start+old != t.used {
 		// Another connection has written in between: move to the end.
 		copy(t.arena[t.used:], t.arena[start:start+old])
-		start = t.used
+		e.Args[1] = uint64(base + uintptr(t.used))
 		t.used += old
-		e.Args[1] = uint64(base + uintptr(start))
 	}
 	copy(t.arena[t.used:], p)
 	t.used += len(p)
 	e.Args[2] = uint64(old + len(p))
 }
 
-// takeBack removes what c has recorded to send and returns it: bytes of the
-// arena, good until the next crossing, or the first of c's own. Not while inKernel.
-func (l *Loop) takeBack(c *Conn) []byte {
-	if c.entry < 0 {
-		return nil
-	}
-	t := &l.table
-	e := &t.entries[c.entry]
-	var queued []byte
-	if c.entryOwn {
-		queued, c.entryOwn, c.flying = c.out[:e.Args[2]], false, nil
-	} else {
-		queued = t.arenaAt(e.Args[1], int(e.Args[2]))
-	}
-	e.NR, e.Flags = poller.Nop, 0
-	t.owners[c.entry] = nil
-	if int(c.entry) == t.n-1 {
-		t.n--
-	}
-	c.entry = -1
-	return queued
+// fitsBehind reports whether n bytes more fit behind the send at entry, wherever
+// that has to be moved to.
+func (t *table) fitsBehind(entry int32, n int) bool {
+	return t.fits(int(t.entries[entry].Args[2]) + n)
 }
 
-// flush crosses now, without waiting, and looks at the results. Not while inKernel.
-func (l *Loop) flush() {
+// unrecord removes an entry that was not run yet.
+func (t *table) unrecord(entry int32) {
+	e := &t.entries[entry]
+	e.NR, e.Flags = poller.Nop, 0
+	t.owners[entry] = nil
+	if int(entry) == t.n-1 {
+		t.n--
+	}
+}
+
+// flush crosses now, and looks at the results. Not while the driver is away.
+func (l *loop) flush() {
 	if l.table.n > 0 {
 		l.be.Run(l.table.n)
 	}
@@ -123,7 +114,7 @@ func (l *Loop) flush() {
 }
 
 // flushIfLate flushes when the tick has taken longer than queued writes may wait.
-func (l *Loop) flushIfLate() {
+func (l *loop) flushIfLate() {
 	t := &l.table
 	if t.n == 0 {
 		return
@@ -137,7 +128,8 @@ func (l *Loop) flushIfLate() {
 }
 
 // collect looks at the result of every entry that was run, and empties the table.
-func (l *Loop) collect() {
+// What follows from a result is only marked: the table is being read.
+func (l *loop) collect() {
 	t := &l.table
 	n := t.n
 	t.n = 0
@@ -153,7 +145,7 @@ func (l *Loop) collect() {
 		case unix.SYS_CLOSE:
 			c.closedFD(e)
 		case unix.SYS_SHUTDOWN:
-			c.shutDone(e)
+			c.dirty() // it can only fail on a connection that is gone already
 		case unix.SYS_EPOLL_CTL:
 			c.polled(e)
 		}
@@ -161,13 +153,14 @@ func (l *Loop) collect() {
 	t.used, t.since = 0, 0
 }
 
-// queuePoll records that c's registration changes: op ADD or MOD, to mask.
-func (l *Loop) queuePoll(c *Conn, op int32, mask uint32) {
-	const size = int(unsafe.Sizeof(unix.EpollEvent{}))
-	e := l.add(c, 1, size+8)
+// pollBytes is what recordPoll takes of the arena at most.
+const pollBytes = int(unsafe.Sizeof(unix.EpollEvent{})) + 7
+
+// recordPoll records that c's registration changes: op ADD or MOD, to mask.
+func (l *loop) recordPoll(c *Conn, op int32, mask uint32) {
 	l.table.used = (l.table.used + 7) &^ 7
-	ev := (*unix.EpollEvent)(l.table.alloc(size))
+	ev := (*unix.EpollEvent)(l.table.alloc(int(unsafe.Sizeof(unix.EpollEvent{}))))
 	ev.Events = mask
 	poller.EventData(ev, c.fd, c.gen)
-	e.EpollCtl(l.ep.FD, op, c.fd, ev)
+	l.record(c).EpollCtl(l.ep.FD, op, c.fd, ev)
 }

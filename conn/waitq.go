@@ -21,14 +21,14 @@ func (q *waitq) empty() bool { return q.head == nil }
 func (q *waitq) push(w *waiter) { w.next, q.head = q.head, w }
 
 // wakeAll wakes everyone; each looks again whether it has what it waited for.
-func (q *waitq) wakeAll(l *Loop) {
+func (q *waitq) wakeAll(l *loop) {
 	for w := q.head; w != nil; {
 		next := w.next
 		w.next = nil
 		if w.w != nil {
 			l.wakeWorker(w.w)
 		} else {
-			l.workers.readied = true
+			l.others.readied = true
 			w.wake <- struct{}{}
 		}
 		w = next
@@ -37,7 +37,7 @@ func (q *waitq) wakeAll(l *Loop) {
 }
 
 // wakeWorker has the driver resume w.
-func (l *Loop) wakeWorker(w *worker) {
+func (l *loop) wakeWorker(w *worker) {
 	if !w.suspended {
 		// It is on its way to the loop, and can only be resumed once there.
 		w.wokenEarly = true
@@ -48,13 +48,20 @@ func (l *Loop) wakeWorker(w *worker) {
 	l.wake()
 }
 
-// wait waits in q, without the lock, until someone wakes it. The worker of c
+// await waits in q, without the lock, until someone wakes it. The worker of c
 // yields to the loop; any other goroutine parks. Callers look again at what they
 // wait for.
-func (c *Conn) wait(q *waitq) {
+func (c *Conn) await(q *waitq) {
 	l := c.l
 	w := c.worker
-	if w != nil && w.kind == inlineWorker && !w.detached && w.isCaller() && !threadLocked(l.workers.lockWord) {
+	if q == &c.writers {
+		c.out.waiting++
+		defer func() { c.out.waiting-- }()
+		if c.out.entry >= 0 {
+			c.dirty() // the driver may be parked by then, with the result still to be looked at
+		}
+	}
+	if w != nil && !w.leftBehind && c.isCoroutine(w) {
 		q.push(&w.waiter)
 		c.arm()
 		l.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 // workerKind is how a worker runs.
@@ -22,7 +23,7 @@ const (
 
 // worker runs Handler.Serve for one burst after the other.
 type worker struct {
-	l *Loop
+	l *loop
 	c *Conn          // whose burst it is; nil: in the pool
 	g atomic.Uintptr // which goroutine it is
 
@@ -36,7 +37,8 @@ type worker struct {
 	yield      func(struct{}) bool
 	suspended  bool // it waits, and may be resumed
 	wokenEarly bool // it was woken before it was suspended
-	detached   bool // its driver was left behind in it: its waits park
+	leftBehind bool // its driver was left behind in it: its waits park
+	used       int  // bytes it has read since it was resumed
 
 	// On a goroutine.
 	start  chan struct{} // a burst, or closed: the end
@@ -47,15 +49,15 @@ type worker struct {
 // that few, hot ones serve many connections.
 type workers struct {
 	idle      [workerKinds][]*worker
-	all       int  // idle and busy
-	busy      int  // on goroutines, with a burst
-	leastIdle int  // fewest idle since the last trim
-	readied   bool // goroutines were made runnable since the last wait
+	all       int   // idle and busy
+	busy      int   // on goroutines, with a burst
+	leastIdle int   // fewest idle since the last trim
+	trimAt    int64 // when those that were not needed are ended; 0: there are none
 	lockWord  uintptr
 }
 
-// take returns an idle worker, or a new one.
-func (ws *workers) take(l *Loop, kind workerKind) *worker {
+// get returns an idle worker, or a new one.
+func (ws *workers) get(l *loop, kind workerKind) *worker {
 	if kind == spawnedWorker {
 		ws.busy++
 	}
@@ -85,7 +87,7 @@ func (ws *workers) take(l *Loop, kind workerKind) *worker {
 }
 
 // put takes back a worker whose burst is over.
-func (ws *workers) put(l *Loop, w *worker) {
+func (ws *workers) put(l *loop, w *worker) {
 	if w.kind == spawnedWorker {
 		ws.busy--
 	}
@@ -116,7 +118,27 @@ func (ws *workers) countIdle() (n int) {
 	return n
 }
 
-// trim ends half of the workers that were not needed since the last call.
+// trimPeriod is how often workers that were not needed are ended.
+const trimPeriod = 10 * time.Second
+
+// trimIfDue ends half of the workers that were not needed for a while, until none is
+// idle.
+func (ws *workers) trimIfDue() {
+	idle := len(ws.idle[inlineWorker]) + len(ws.idle[spawnedWorker])
+	if idle == 0 {
+		ws.trimAt = 0
+		return
+	}
+	now := clockNow()
+	if ws.trimAt != 0 && ws.trimAt <= now {
+		ws.trim()
+		ws.trimAt = 0
+	}
+	if ws.trimAt == 0 && len(ws.idle[inlineWorker])+len(ws.idle[spawnedWorker]) > 0 {
+		ws.trimAt = now + int64(trimPeriod)
+	}
+}
+
 func (ws *workers) trim() {
 	for n := (min(ws.leastIdle, len(ws.idle[inlineWorker])) + 1) / 2; n > 0; n-- {
 		ws.dropFirst(inlineWorker)
@@ -155,13 +177,13 @@ func (ws *workers) lost(w *worker) {
 	}
 	if c := w.c; c != nil {
 		c.worker = nil
-		if !c.closed {
+		if c.end.state == endOpen {
 			c.close()
 		}
 	}
 }
 
-func (l *Loop) lostWorker(w *worker) {
+func (l *loop) lostWorker(w *worker) {
 	l.mu.Lock()
 	l.workers.lost(w)
 	l.mu.Unlock()
@@ -178,7 +200,7 @@ func (w *worker) body(yield func(struct{}) bool) {
 		}
 	}()
 	for {
-		w.l.group.handler.Serve(w.c)
+		w.l.group.handler.Serve(BurstOf(w.c))
 		w.l.unlockThread()
 		w.finished = true
 		if !yield(struct{}{}) {
@@ -190,7 +212,7 @@ func (w *worker) body(yield func(struct{}) bool) {
 // call is a direct worker's burst.
 func (w *worker) call() {
 	w.g.Store(getg())
-	w.l.group.handler.Serve(w.c)
+	w.l.group.handler.Serve(BurstOf(w.c))
 	w.l.unlockThread()
 	w.finished = true
 }
@@ -201,7 +223,7 @@ func (w *worker) isCaller() bool { return w.g.Load() == getg() }
 // unlockThread undoes a runtime.LockOSThread that a handler has left behind: a
 // coroutine cannot be switched away from with it, and the goroutine goes on to
 // serve other connections. A loop that is to be locked stays it.
-func (l *Loop) unlockThread() {
+func (l *loop) unlockThread() {
 	for !l.group.opt.pinned && threadLocked(l.workers.lockWord) {
 		runtime.UnlockOSThread()
 	}
@@ -214,14 +236,14 @@ func (w *worker) loop() {
 	returned := true
 	defer func() {
 		if !returned {
-			go l.lostWorker(w) // aside, as in Loop.outside
+			go l.lostWorker(w) // on a goroutine of its own, as in outside
 		}
 	}()
 	for range w.start {
 		returned = false
 		began := clockNow()
 		w.waited = 0
-		l.group.handler.Serve(w.c)
+		l.group.handler.Serve(BurstOf(w.c))
 		l.unlockThread()
 		returned = true
 		l.mu.Lock()

@@ -8,6 +8,7 @@
 
 #include "calls.h"
 #include "context.h"
+#include "filter.h"
 #include "stats.h"
 
 /* Copies the arguments, once: user space may write to the entry meanwhile. */
@@ -80,12 +81,15 @@ static long wait(struct esca_ctx *ctx, struct pt_regs *regs, bool look)
 	regs->dx = min_t(u64, regs->dx, ctx->nr_events);
 	regs->r8 = 0;
 	regs->r9 = 0;
+	/*
+	 * A file that was closed must end before, not after, the sleep; and before
+	 * a look, which would still report it.
+	 */
+	if (!esca_run_put_off())
+		return -ERESTARTSYS;
 	if (look) {
 		call = ESCA_EPOLL_WAIT;
 		regs->r10 = 0;
-	} else if (!esca_run_put_off()) {
-		/* A file that was closed must end before, not after, the sleep. */
-		return -ERESTARTSYS;
 	}
 	n = run(&esca_calls[call], regs);
 	if (n <= 0)
@@ -121,7 +125,7 @@ long esca_batch(struct esca_ctx *ctx, u32 first, u32 n)
 		if (i > first) {
 			if (need_resched() || i % 32 == 0)
 				cond_resched();
-			if (signal_pending(current))
+			if (signal_pending(current) || esca_filtered())
 				break;
 		}
 		nr = READ_ONCE(e->nr);

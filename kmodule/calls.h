@@ -11,12 +11,13 @@
 
 typedef long (*esca_handler)(const struct pt_regs *regs);
 
-/* A call that a table may hold. */
+/* A call that a table may hold, if it is open. */
 struct esca_call_desc {
-	esca_handler run;	/* NULL: this kernel does not offer it */
+	esca_handler run;	/* NULL: this kernel does not offer it, or not open */
 	const char *name;
 	u16 nr;
 	s8 wants;		/* the argument that counts the bytes to move, or -1 */
+	bool open;		/* by default, or by the module's parameter */
 };
 
 extern struct esca_call_desc esca_calls[ESCA_CALLS];

@@ -9,7 +9,8 @@
 
 /* One open of /dev/esca. */
 struct esca_ctx {
-	struct mutex lock;	/* a batch, or the registration, is under way */
+	struct mutex lock;	/* a batch is under way */
+	struct mutex registering;	/* until mem is set */
 	struct mm_struct *mm;	/* whose memory the addresses below are of */
 	void *mem;		/* the shared pages; set once, with release */
 	unsigned long pages;

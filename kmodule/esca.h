@@ -13,8 +13,19 @@
  *
  * Any thread of the process that registered the context may run batches on it,
  * one at a time; another one meanwhile fails with EBUSY. A process that has
- * inherited the descriptor cannot (EPERM), and does not inherit the mapping
- * (unless its parent has asked for that with MADV_DOFORK).
+ * inherited the descriptor cannot (EPERM), does not make the owner's batches fail,
+ * and does not inherit the mapping (unless its parent has asked for that with
+ * MADV_DOFORK).
+ *
+ * No entry is run past what may refuse or change a system call before it is run:
+ * a seccomp filter (but for the module parameter allow_seccomp), syscall user
+ * dispatch, a tracer that stops at each call. A task with one of these gets EPERM.
+ * It is looked for before each entry, so that one which comes meanwhile, from
+ * another thread, ends the batch in front of the next entry; and before each call
+ * of the harvest, whose remaining events then go out as if there were no slots,
+ * and a listener's that has some connections already with the error EPERM. What
+ * only writes calls down, audit and the tracepoints of system calls, sees the
+ * ioctl and not the entries.
  *
  * Whatever user space writes into the shared pages while a batch runs, each
  * entry is read once, before it is looked at: what was checked is what runs.
@@ -30,8 +41,8 @@
 /*
  * One recorded system call: a cache line. @nr is the number of the machine's
  * own system call table. The kernel writes @ret: the result, or the negated
- * errno; EPERM if the call is not one that a table may hold, ENOSYS if this
- * kernel does not offer it, ECANCELED as ESCA_LINK says. A call that a signal
+ * errno; EPERM if the call is not one that a table may hold, or not open, ENOSYS
+ * if this kernel does not offer it, ECANCELED as ESCA_LINK says. A call that a signal
  * has interrupted and would be restarted is EINTR.
  *
  * A transfer is short if it moved less than it was asked to. Where that is not
@@ -114,7 +125,7 @@ struct esca_register {
 	__u64 interest;		/* in: address of __u32 interest[] */
 	__u64 slot_base;	/* in: address of the slots */
 
-	__u64 features;		/* out: enum esca_call, a bit each */
+	__u64 features;		/* out: what may be used of enum esca_call, a bit each */
 	__u64 map_size;		/* out: bytes to map */
 	__u32 entries_off;	/* out: where in the mapping the entries are, */
 	__u32 events_off;	/* out: the events, */
@@ -133,7 +144,11 @@ struct esca_ctl {
 	__u32 accepts;		/* accept4 */
 };
 
-/* Calls that a table may hold: bit i of @features is set if this kernel offers it. */
+/*
+ * Calls that a table may hold. Those marked are open; the others only if the
+ * module was loaded with their names, as in calls=writev,recvmsg, or with
+ * calls=all. Bit i of @features is set if a call is open and this kernel offers it.
+ */
 enum esca_call {
 	ESCA_READ,
 	ESCA_WRITE,
@@ -141,23 +156,23 @@ enum esca_call {
 	ESCA_WRITEV,
 	ESCA_PREAD64,
 	ESCA_PWRITE64,
-	ESCA_SENDTO,
-	ESCA_SENDMSG,
-	ESCA_RECVFROM,
+	ESCA_SENDTO,		/* open */
+	ESCA_SENDMSG,		/* open */
+	ESCA_RECVFROM,		/* open */
 	ESCA_RECVMSG,
-	ESCA_SENDFILE,
+	ESCA_SENDFILE,		/* open */
 	ESCA_SPLICE,
-	ESCA_SHUTDOWN,
-	ESCA_CLOSE,
-	ESCA_ACCEPT4,
-	ESCA_EPOLL_CTL,
-	ESCA_EPOLL_WAIT,
-	ESCA_EPOLL_PWAIT2,
+	ESCA_SHUTDOWN,		/* open */
+	ESCA_CLOSE,		/* open */
+	ESCA_ACCEPT4,		/* open */
+	ESCA_EPOLL_CTL,		/* open */
+	ESCA_EPOLL_WAIT,	/* open */
+	ESCA_EPOLL_PWAIT2,	/* open */
 	ESCA_SETSOCKOPT,
 	ESCA_GETSOCKOPT,
 	ESCA_OPENAT,
 	ESCA_FSTAT,
-	ESCA_GETPPID,	/* for tests */
+	ESCA_GETPPID,		/* open, for tests */
 	ESCA_CALLS
 };
 
@@ -165,8 +180,9 @@ enum esca_call {
 
 /*
  * Runs @n entries from @first on. Returns how many were run: fewer if a signal
- * is pending, and the caller goes on with the rest when it likes; a chain is
- * taken up where it stood.
+ * is pending or the task has come under a filter, and the caller goes on with the
+ * rest when it likes; a chain is taken up where it stood. None, in front of the
+ * wait, if the kernel has something to finish on the way back to user space first.
  */
 #define ESCA_IOC_BATCH		_IO('E', 2)
 #define ESCA_BATCH(first, n)	((unsigned long)(first) << 32 | (unsigned int)(n))

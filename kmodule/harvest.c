@@ -14,6 +14,7 @@
 
 #include "calls.h"
 #include "context.h"
+#include "filter.h"
 #include "stats.h"
 
 #define GEN_MASK ((1U << 30) - 1)
@@ -76,6 +77,11 @@ static void accept(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_event
 	while (ev->n < most) {
 		long ret;
 
+		if (ev->n && esca_filtered()) {
+			/* Without an error it would say that nobody is left. */
+			ev->err = EPERM;
+			return;
+		}
 		if (put_user((u32)sizeof(rec->addr), &rec[ev->n].len)) {
 			ev->err = EFAULT;
 			return;
@@ -109,6 +115,8 @@ static void harvest(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_even
 
 	if (what != ESCA_HARVEST_RECV && what != ESCA_HARVEST_ACCEPT)
 		return;
+	if (esca_filtered())
+		return;		/* as without a slot; it may have come during the wait */
 	slot = take_slot(ctx);
 	if (slot < 0)
 		return;		/* the event goes out bare, and its owner receives */

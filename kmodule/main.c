@@ -7,7 +7,6 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
-#include <linux/seccomp.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
@@ -15,20 +14,8 @@
 
 #include "calls.h"
 #include "context.h"
+#include "filter.h"
 #include "stats.h"
-
-static bool allow_seccomp;
-module_param(allow_seccomp, bool, 0444);
-MODULE_PARM_DESC(allow_seccomp,
-		 "let tasks under seccomp run batches, which their filters do not see (default: no)");
-
-/* Whether something looks at each system call of this task before it is run. */
-static bool filtered(void)
-{
-	if (test_syscall_work(SYSCALL_USER_DISPATCH))
-		return true;
-	return !allow_seccomp && seccomp_mode(&current->seccomp) != SECCOMP_MODE_DISABLED;
-}
 
 static int esca_open(struct inode *inode, struct file *file)
 {
@@ -37,6 +24,7 @@ static int esca_open(struct inode *inode, struct file *file)
 	if (!ctx)
 		return -ENOMEM;
 	mutex_init(&ctx->lock);
+	mutex_init(&ctx->registering);
 	file->private_data = ctx;
 	return 0;
 }
@@ -50,6 +38,7 @@ static int esca_release(struct inode *inode, struct file *file)
 		account_locked_vm(ctx->mm, ctx->pages, false);
 		mmdrop(ctx->mm);
 	}
+	mutex_destroy(&ctx->registering);
 	mutex_destroy(&ctx->lock);
 	kfree(ctx);
 	return 0;
@@ -94,7 +83,8 @@ static int set_up(struct esca_ctx *ctx, const struct esca_register *reg)
 	err = account_locked_vm(current->mm, pages, true);
 	if (err)
 		return err;
-	mem = vmalloc_user(reg->map_size);
+	/* On the account of the memory cgroup too, which vmalloc_user cannot. */
+	mem = __vmalloc(reg->map_size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!mem) {
 		account_locked_vm(current->mm, pages, false);
 		return -ENOMEM;
@@ -118,6 +108,10 @@ static int set_up(struct esca_ctx *ctx, const struct esca_register *reg)
 	return 0;
 }
 
+/*
+ * Not with ctx->lock: a context that is registered is never busy because another
+ * process, which has come by the descriptor, tries to register it.
+ */
 static long esca_register(struct esca_ctx *ctx, struct esca_register __user *arg)
 {
 	struct esca_register reg;
@@ -130,16 +124,22 @@ static long esca_register(struct esca_ctx *ctx, struct esca_register __user *arg
 			return -EFAULT;
 		return -EPROTO;
 	}
+	if (!mutex_trylock(&ctx->registering))
+		return -EBUSY;
+	err = -EALREADY;
 	if (ctx->mem)
-		return -EALREADY;
+		goto out;
 	err = check(&reg);
 	if (err)
-		return err;
+		goto out;
 	lay_out(&reg);
 	/* First what can fail without anything to undo. */
-	if (copy_to_user(arg, &reg, sizeof(reg)))
-		return -EFAULT;
-	return set_up(ctx, &reg);
+	err = -EFAULT;
+	if (!copy_to_user(arg, &reg, sizeof(reg)))
+		err = set_up(ctx, &reg);
+out:
+	mutex_unlock(&ctx->registering);
+	return err;
 }
 
 /* Whether the calling process may run batches on @ctx: 0, or why not. */
@@ -151,19 +151,10 @@ static long check_owner(struct esca_ctx *ctx)
 	return ctx->mm == current->mm ? 0 : -EPERM;
 }
 
-static long esca_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long esca_run(struct file *file, struct esca_ctx *ctx, unsigned long arg)
 {
-	struct esca_ctx *ctx = file->private_data;
-	long ret = 0;
+	long ret = check_owner(ctx);
 
-	if (in_compat_syscall())
-		return -ENOTTY;	/* entries hold 64-bit calls */
-	if (filtered())
-		return -EPERM;
-	if (cmd == ESCA_IOC_BATCH)
-		ret = check_owner(ctx);
-	else if (cmd != ESCA_IOC_REGISTER)
-		ret = -ENOTTY;
 	if (ret)
 		return ret;
 	if (!mutex_trylock(&ctx->lock))
@@ -173,31 +164,50 @@ static long esca_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	 * may close the last descriptor.
 	 */
 	get_file(file);
-	if (cmd == ESCA_IOC_BATCH)
-		ret = esca_batch(ctx, arg >> 32, (u32)arg);
-	else
-		ret = esca_register(ctx, (void __user *)arg);
+	ret = esca_batch(ctx, arg >> 32, (u32)arg);
 	mutex_unlock(&ctx->lock);
 	fput(file);
 	return ret;
 }
 
+static long esca_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct esca_ctx *ctx = file->private_data;
+
+	if (in_compat_syscall())
+		return -ENOTTY;	/* entries hold 64-bit calls */
+	if (esca_filtered())
+		return -EPERM;
+	switch (cmd) {
+	case ESCA_IOC_BATCH:
+		return esca_run(file, ctx, arg);
+	case ESCA_IOC_REGISTER:
+		return esca_register(ctx, (void __user *)arg);
+	}
+	return -ENOTTY;
+}
+
 static int esca_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct esca_ctx *ctx = file->private_data;
+	unsigned long at, page = vma->vm_pgoff;
 	long err = check_owner(ctx);
 
 	if (err)
 		return err;
 	if (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC))
 		return -EINVAL;
+	if (page > ctx->pages || vma_pages(vma) > ctx->pages - page)
+		return -EINVAL;
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
-	vma->vm_flags |= VM_DONTCOPY;
+	vma->vm_flags |= VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
 	vma->vm_flags &= ~VM_MAYEXEC;
 #else
-	vm_flags_mod(vma, VM_DONTCOPY, VM_MAYEXEC);
+	vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC);
 #endif
-	return remap_vmalloc_range(vma, ctx->mem, vma->vm_pgoff);
+	for (at = vma->vm_start; at < vma->vm_end && !err; at += PAGE_SIZE, page++)
+		err = vm_insert_page(vma, at, vmalloc_to_page(ctx->mem + (page << PAGE_SHIFT)));
+	return err;
 }
 
 static const struct file_operations esca_fops = {
@@ -224,6 +234,7 @@ static int __init esca_init(void)
 	BUILD_BUG_ON(sizeof(struct esca_event) != 32);
 	BUILD_BUG_ON(sizeof(struct esca_accepted) != 128);
 	BUILD_BUG_ON(sizeof(struct esca_ctl) != 16);
+	esca_filters_init();
 	err = esca_calls_init();
 	if (err)
 		return err;

@@ -6,28 +6,18 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 )
 
-// ShortWait is the longest wait that a backend does not announce to Go's
-// scheduler. An announced wait costs more than the wait itself where events are
-// microseconds apart: the scheduler's monitor takes the processor away, and the
-// loop moves to another thread to get it back. An unannounced one keeps the
-// processor from other goroutines, so it has to be no longer than they wait for
-// each other anyway.
-const ShortWait = 200 * time.Microsecond
-
-// Backend executes the entries of one loop's table and waits for its events.
+// Backend executes the entries of one loop's table and looks for its events. It
+// never waits: a loop that has nothing to do waits by Epoll.Park.
 // All backends give the same results; they differ in how often they cross into
 // the kernel. pollertest.Conformance is their common specification.
 type Backend interface {
-	// Tick runs Entries[:n] as Run does, then waits until a descriptor is ready,
-	// the epoll is woken or timeout has passed (negative: for ever; zero: only
-	// looks), harvests, and returns how many of Events are valid. It does not
-	// sleep if the entries are not Settled. A timeout of up to ShortWait is
-	// spent without telling Go's scheduler. Waking is not an event. Only the
-	// loop's driver calls it.
-	Tick(n int, timeout time.Duration) (int, error)
+	// Tick runs Entries[:n] as Run does, looks which descriptors are ready,
+	// harvests, and returns how many of Events are valid. It does not wait for
+	// any. Waking is not an event. An error says what the loop is to report; the
+	// results are valid all the same. Only the loop's driver calls it.
+	Tick(n int) (int, error)
 
 	// Run runs Entries[:n] and does not wait: in order, as far as one
 	// descriptor can tell, and a chain as Link says. Never while Tick runs.

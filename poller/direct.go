@@ -3,9 +3,8 @@
 package poller
 
 import (
-	"sync"
+	"fmt"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +19,7 @@ type directFactory struct{}
 func (directFactory) Name() string { return "direct" }
 func (directFactory) Probe() Probe { return Probe{Name: "direct"} }
 func (directFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
-	return &direct{ep: ep, sh: sh, ready: make([]unix.EpollEvent, len(sh.Events))}, nil
+	return newDirect(ep, sh), nil
 }
 
 type direct struct {
@@ -32,6 +31,10 @@ type direct struct {
 
 var _ Backend = (*direct)(nil)
 
+func newDirect(ep *Epoll, sh *Shared) *direct {
+	return &direct{ep: ep, sh: sh, ready: make([]unix.EpollEvent, len(sh.Events))}
+}
+
 func (d *direct) Counts() *Counts { return &d.counts }
 func (d *direct) Close() error    { return nil }
 func (d *direct) Call(e *Entry)   { Exec(e) }
@@ -40,18 +43,15 @@ func (d *direct) Run(n int) {
 	d.add(Chain(d.sh.Entries[:n], Exec))
 }
 
-func (d *direct) Tick(n int, timeout time.Duration) (int, error) {
+func (d *direct) Tick(n int) (int, error) {
 	d.Run(n)
 	d.counts.Ticks++
-	if timeout != 0 && !Settled(d.sh.Entries[:n]) {
-		timeout = 0
-	}
-	return d.look(timeout)
+	return d.look()
 }
 
-// look waits, and harvests what is ready.
-func (d *direct) look(timeout time.Duration) (int, error) {
-	m, err := d.wait(timeout)
+// look harvests what is ready.
+func (d *direct) look() (int, error) {
+	m, err := d.ask()
 	if err != nil {
 		return 0, err
 	}
@@ -71,51 +71,21 @@ func (d *direct) look(timeout time.Duration) (int, error) {
 	return out, nil
 }
 
-// wait waits for events. A short wait is not announced to Go's scheduler.
-func (d *direct) wait(timeout time.Duration) (m int, err error) {
-	d.counts.Crossings++
-	d.counts.ByCall[CallEpollWait]++
-	var errno syscall.Errno
-	buf, n := uintptr(unsafe.Pointer(&d.ready[0])), uintptr(len(d.ready))
-	switch ep := uintptr(d.ep.FD); {
-	case timeout == 0:
-		m, errno = count(syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, ep, buf, n, 0, 0, 0))
-	case timeout > 0 && timeout <= ShortWait && hasPwait2():
-		ts := unix.NsecToTimespec(int64(timeout))
-		m, errno = count(syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, ep, buf, n, uintptr(unsafe.Pointer(&ts)), 0, 0))
-	default:
-		m, errno = count(syscall.Syscall6(unix.SYS_EPOLL_PWAIT, ep, buf, n, uintptr(Millis(timeout)), 0, 0))
+// ask asks the epoll which descriptors are ready. Nothing sleeps, so Go's
+// scheduler is not told: the announcement would cost as much as the call.
+func (d *direct) ask() (int, error) {
+	for {
+		d.counts.Crossings++
+		d.counts.ByCall[CallEpollWait]++
+		m, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.ep.FD), uintptr(unsafe.Pointer(&d.ready[0])), uintptr(len(d.ready)), 0, 0, 0)
+		switch errno {
+		case 0:
+			return int(m), nil
+		case unix.EINTR: // it has not looked, and who sees nothing parks
+		default:
+			return 0, fmt.Errorf("epoll_wait: %w", errno)
+		}
 	}
-	if errno != 0 && errno != unix.EINTR {
-		return 0, errno
-	}
-	return m, nil
-}
-
-// count reads the results of a call that returns how many; none if it failed.
-func count(r, _ uintptr, errno syscall.Errno) (int, syscall.Errno) {
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(r), 0
-}
-
-// hasPwait2 reports whether there is epoll_pwait2, which takes nanoseconds
-// (Linux 5.11).
-var hasPwait2 = sync.OnceValue(func() bool {
-	var ev [1]unix.EpollEvent
-	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, ^uintptr(0), uintptr(unsafe.Pointer(&ev[0])), 1, 0, 0, 0)
-	return errno == unix.EBADF
-})
-
-// Millis is timeout as epoll_wait takes it: whole milliseconds, rounded up so
-// that a timer is due when the wait returns; negative stays for ever.
-func Millis(timeout time.Duration) int {
-	if timeout < 0 {
-		return -1
-	}
-	const most = 1 << 30 * time.Millisecond
-	return int((min(timeout, most) + time.Millisecond - 1) / time.Millisecond)
 }
 
 func (d *direct) add(c Counts) { d.counts.Add(&c) }

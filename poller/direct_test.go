@@ -3,35 +3,11 @@
 package poller
 
 import (
-	"math"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-func TestMillis(t *testing.T) {
-	for _, c := range []struct {
-		timeout time.Duration
-		want    int
-	}{
-		{math.MinInt64, -1},
-		{-1, -1},
-		{0, 0},
-		{1, 1},
-		{time.Millisecond - 1, 1},
-		{time.Millisecond, 1},
-		{time.Millisecond + 1, 2},
-		{time.Second, 1000},
-		{365 * 24 * time.Hour, 1 << 30},
-		{math.MaxInt64, 1 << 30},
-	} {
-		if got := Millis(c.timeout); got != c.want {
-			t.Errorf("%v: %d ms, want %d", c.timeout, got, c.want)
-		}
-	}
-}
 
 // scripted is an exec for Harvest: each call has the next result.
 func scripted(t *testing.T, rets ...int64) func(*Entry) {
@@ -126,7 +102,7 @@ func rig(t testing.TB) (b Backend, s *Shared, watched, peer int32) {
 // echo is one turn: the peer's bytes arrive, and as many go back and are read.
 func echo(t testing.TB, b Backend, s *Shared, watched, peer int32) {
 	s.Entries[0].Send(peer, unsafe.Pointer(&s.Arena[0]), 10, 0)
-	if n, err := b.Tick(1, -1); n != 1 || err != nil || s.Events[0].N != 10 {
+	if n, err := b.Tick(1); n != 1 || err != nil || s.Events[0].N != 10 {
 		t.Fatalf("Tick = %d, %v: %+v", n, err, s.Events[0])
 	}
 	s.FreeSlot(s.Events[0].Slot)
@@ -144,7 +120,7 @@ func TestDirectCounts(t *testing.T) {
 	for range 5 {
 		echo(t, b, s, watched, peer)
 	}
-	if n, err := b.Tick(0, time.Millisecond); n != 0 || err != nil {
+	if n, err := b.Tick(0); n != 0 || err != nil {
 		t.Fatalf("Tick = %d, %v", n, err)
 	}
 	want := Counts{Ticks: 6, Crossings: 5*5 + 1}

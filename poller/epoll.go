@@ -4,6 +4,9 @@ package poller
 
 import (
 	"fmt"
+	"os"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +24,10 @@ const (
 type Epoll struct {
 	FD   int32
 	wake int32
+	file *os.File // FD, in Go's netpoller
+	raw  syscall.RawConn
+	look func() bool        // of the Park under way
+	ask  func(uintptr) bool // calls look; made once, as it is on the heap
 }
 
 // OpenEpoll creates both.
@@ -29,12 +36,20 @@ func OpenEpoll() (*Epoll, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
+	if err := unix.SetNonblock(fd, true); err != nil { // or os.NewFile does not register it
+		unix.Close(fd)
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	e := &Epoll{FD: int32(fd), wake: int32(wake)}
+	e := &Epoll{FD: int32(fd), wake: int32(wake), file: os.NewFile(uintptr(fd), "epoll")}
+	if err := e.register(); err != nil {
+		e.Close()
+		return nil, err
+	}
 	// Edge-triggered, so that nobody has to read it: each write is an edge.
 	if err := e.Add(e.wake, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		e.Close()
@@ -58,15 +73,46 @@ func (e *Epoll) Remove(fd int32) error {
 	return unix.EpollCtl(int(e.FD), unix.EPOLL_CTL_DEL, int(fd), nil)
 }
 
-// Wake makes the wait under way, or else the next one, return. Safe from any
-// goroutine; callers coalesce.
+// register checks that the epoll is in Go's netpoller: an epoll can be polled
+// itself, and is readable when it has an event to report.
+func (e *Epoll) register() (err error) {
+	if err := e.file.SetReadDeadline(time.Time{}); err != nil { // that is how it says so
+		return fmt.Errorf("epoll: Go's netpoller does not take it: %w", err)
+	}
+	e.ask = func(uintptr) bool { return e.look() }
+	e.raw, err = e.file.SyscallConn()
+	return err
+}
+
+// Park calls look until it returns true, and in between takes the calling
+// goroutine off its thread and its processor until the epoll has an event, or
+// Wake is called. look must have asked the epoll for all it had, in vain, when it
+// returns false: Go's netpoller is edge-triggered, and what lies there already is
+// no edge. A Wake from then on has look called again, even one by look itself, which
+// so gives the goroutines that are runnable, or whose descriptors are ready, their
+// turn. One that look's own question has answered does not: what it is about has to
+// be seen by look. The loop's driver calls it. The only error is os.ErrClosed.
+func (e *Epoll) Park(look func() bool) error {
+	e.look = look
+	err := e.raw.Read(e.ask)
+	if err != nil { // internal/poll's, which no program can name
+		return fmt.Errorf("park: %w", os.ErrClosed)
+	}
+	return nil
+}
+
+// Wake makes the Park under way, or else the next one, look again. Safe from any
+// goroutine, but not after Close; callers coalesce.
 func (e *Epoll) Wake() {
 	one := [8]byte{1}
 	unix.Write(int(e.wake), one[:])
 }
 
-// Close closes both descriptors.
+// Close closes both descriptors, once it has ended the Park under way; so not from
+// its look. A second one is an error.
 func (e *Epoll) Close() error {
-	unix.Close(int(e.wake))
-	return unix.Close(int(e.FD))
+	if err := e.file.Close(); err != nil {
+		return err
+	}
+	return unix.Close(int(e.wake))
 }

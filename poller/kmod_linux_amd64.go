@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,20 +51,18 @@ func (kmodFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
 }
 
 type kmod struct {
+	refusable
 	dev    int
-	ep     *Epoll
-	sh     *Shared
-	ready  []unix.EpollEvent // where the kernel puts what its wait reports
-	until  *unix.Timespec
-	lost   *direct // runs the table since the module has refused to
-	counts Counts
+	noTime *unix.Timespec // zero: the wait only looks
+
+	ioctl func(first, n int, announced bool) (int, syscall.Errno) // (*kmod).cross; tests have it fail
 }
 
 var _ Backend = (*kmod)(nil)
 
 // openKmod makes a context over sh: its pages take the place of those that sh
 // begins with.
-func openKmod(ep *Epoll, sh *Shared) (_ *kmod, err error) {
+func openKmod(ep *Epoll, sh *Shared) (k *kmod, err error) {
 	dev, err := unix.Open(kmodDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, whyNoDevice(err)
@@ -96,7 +93,9 @@ func openKmod(ep *Epoll, sh *Shared) (_ *kmod, err error) {
 		return nil, fmt.Errorf("map %s: %w", kmodDevice, errno)
 	}
 	copy(sh.mem, old)
-	return &kmod{dev: dev, ep: ep, sh: sh, ready: make([]unix.EpollEvent, len(sh.Events)), until: new(unix.Timespec)}, nil
+	k = &kmod{refusable: newRefusable(ep, sh), dev: dev, noTime: new(unix.Timespec)}
+	k.ioctl = k.cross
+	return k, nil
 }
 
 // missing names the calls that a loop needs and the kernel does not offer.
@@ -126,7 +125,7 @@ func whyNotRegistered(errno syscall.Errno, reg *registration) error {
 	case unix.EPROTO:
 		return fmt.Errorf("the module speaks ABI %d, this program %d: build and load the one of this version", reg.ABI, kmodABI)
 	case unix.EPERM:
-		return errors.New("the process is under seccomp, which a batch would step around (module parameter allow_seccomp)")
+		return errors.New("the process is under seccomp (module parameter allow_seccomp), or something else looks at its calls, which a batch would step around")
 	case unix.ENOTTY:
 		return fmt.Errorf("%s is not the module's device", kmodDevice)
 	case unix.ENOMEM:
@@ -135,82 +134,89 @@ func whyNotRegistered(errno syscall.Errno, reg *registration) error {
 	return fmt.Errorf("register: %w", errno)
 }
 
-func (k *kmod) Counts() *Counts { return &k.counts }
-func (k *kmod) Call(e *Entry)   { Exec(e) }
-func (k *kmod) Close() error    { return unix.Close(k.dev) }
+func (k *kmod) Close() error { return unix.Close(k.dev) }
 
 func (k *kmod) Run(n int) {
-	if k.lost != nil {
-		k.lost.Run(n)
-		k.counts = k.lost.counts
+	if k.refused {
+		k.direct.Run(n)
 		return
 	}
-	if done, err := k.batch(n, mayBlockAny(k.sh.Entries[:n])); err != nil {
-		k.goOnDirect(done, n)
-	}
-	k.count(k.sh.Entries[:n])
+	k.run(n, n)
 }
 
 // Tick is one crossing, unless a signal comes in between.
-func (k *kmod) Tick(n int, timeout time.Duration) (int, error) {
-	if k.lost != nil {
-		m, err := k.lost.Tick(n, timeout)
-		k.counts = k.lost.counts
-		return m, err
+func (k *kmod) Tick(n int) (int, error) {
+	if k.refused {
+		return k.told(k.direct.Tick(n))
 	}
-	entries := k.sh.all[:n+1]
-	announced := timeout < 0 || timeout > ShortWait || mayBlockAny(entries[:n])
-	k.recordWait(&entries[n], timeout)
-	done, err := k.batch(n+1, announced)
+	look := &k.sh.all[n]
+	k.recordLook(look)
 	k.counts.Ticks++
-	if err != nil {
-		return k.tickOnDirect(done, n, timeout, err)
+	if !k.run(n, n+1) {
+		return k.told(k.look())
 	}
-	k.count(entries[:n])
 	k.counts.ByCall[CallEpollWait]++
+	if look.Ret < 0 { // in vain, and who sees nothing parks
+		return k.told(k.look())
+	}
 	k.counts.ByCall[CallRecv] += uint64(k.sh.ctl.recvs)
 	k.counts.ByCall[CallAccept] += uint64(k.sh.ctl.accepts)
-	if ret := entries[n].Ret; ret < 0 && ret != -int64(unix.EINTR) {
-		return 0, syscall.Errno(-ret)
-	}
-	return k.withoutWake(int(k.sh.ctl.ready)), nil
+	return k.told(k.withoutWake(int(k.sh.ctl.ready)), nil)
 }
 
-// recordWait records the wait that ends a Tick.
-func (k *kmod) recordWait(e *Entry, timeout time.Duration) {
+// run has the module run the table's n entries, and what is recorded behind them up
+// to end, and reports whether it has run all that. Which of the table's it has not,
+// is called directly.
+func (k *kmod) run(n, end int) bool {
+	entries := k.sh.all[:n]
+	done, err := k.batch(end, mayBlockAny(entries))
+	k.entered("kmod", err)
+	ran := min(done, n)
+	k.count(entries[:ran])
+	k.add(chainFrom(entries, ran, Exec))
+	return done == end
+}
+
+// recordLook records the wait of no time that ends a Tick.
+func (k *kmod) recordLook(e *Entry) {
 	*e = Entry{NR: unix.SYS_EPOLL_PWAIT2, Flags: entryWait}
-	e.Args = [6]uint64{uint64(k.ep.FD), uint64(uintptr(unsafe.Pointer(&k.ready[0]))), uint64(len(k.ready))}
-	if timeout >= 0 {
-		*k.until = unix.NsecToTimespec(int64(timeout))
-		e.Args[3] = uint64(uintptr(unsafe.Pointer(k.until)))
-	}
+	e.Args = [6]uint64{uint64(k.ep.FD), uint64(uintptr(unsafe.Pointer(&k.ready[0]))), uint64(len(k.ready)), uint64(uintptr(unsafe.Pointer(k.noTime)))}
 }
 
 // batch has the module run the first n entries, and returns how many it has run
 // if it refuses to go on.
 func (k *kmod) batch(n int, announced bool) (done int, err error) {
-	for done < n {
-		ran, errno := ioctl(k.dev, kmodBatch, batchArg(done, n-done), announced)
-		k.counts.Crossings++
-		if errno != 0 {
+	for idle := 0; done < n; {
+		ran, errno := k.ioctl(done, n-done, announced)
+		switch {
+		case errno == unix.EPERM:
+			return done, errFiltered
+		case errno != 0:
 			return done, errno
+		case ran == 0:
+			// The kernel may have something to do before it looks, and do it on
+			// the way out of this; but then it looks.
+			if idle++; idle > idleMost {
+				return done, errIdle
+			}
+		default:
+			idle = 0
 		}
-		if done += ran; done < n && !Settled(k.sh.all[:done]) {
-			// The module sees only the part that it is given, and this has
-			// something to see to. A table without a wait has no use for it.
-			*k.until = unix.Timespec{}
-			k.sh.all[n-1].Args[3] = k.lookOnly(&k.sh.all[n-1])
-		}
+		done += ran
 	}
 	return done, nil
 }
 
-// lookOnly is the Args[3] with which e, if it is a wait, does not sleep.
-func (k *kmod) lookOnly(e *Entry) uint64 {
-	if e.Flags&entryWait == 0 {
-		return e.Args[3]
-	}
-	return uint64(uintptr(unsafe.Pointer(k.until)))
+const idleMost = 8
+
+var (
+	errFiltered = errors.New("the process has come under seccomp, or something else that looks at its calls")
+	errIdle     = errors.New("the module runs nothing")
+)
+
+func (k *kmod) cross(first, n int, announced bool) (int, syscall.Errno) {
+	k.counts.Crossings++
+	return ioctl(k.dev, kmodBatch, batchArg(first, n), announced)
 }
 
 // count counts entries that were run.
@@ -232,28 +238,6 @@ func (k *kmod) withoutWake(m int) int {
 		}
 	}
 	return m
-}
-
-// goOnDirect runs what the module has refused, here and from now on.
-func (k *kmod) goOnDirect(done, n int) {
-	k.lost = &direct{ep: k.ep, sh: k.sh, ready: k.ready, counts: k.counts}
-	k.lost.add(chainFrom(k.sh.Entries[:n], done, Exec))
-	k.counts = k.lost.counts
-}
-
-func (k *kmod) tickOnDirect(done, n int, timeout time.Duration, why error) (int, error) {
-	if errors.Is(why, unix.EPERM) {
-		why = errors.New("the process has come under seccomp")
-	}
-	why = fmt.Errorf("backend kmod is refused (%w): backend direct from now on", why)
-	k.goOnDirect(min(done, n), n)
-	k.count(k.sh.Entries[:done])
-	if timeout != 0 && !Settled(k.sh.Entries[:n]) {
-		timeout = 0
-	}
-	m, err := k.lost.look(timeout)
-	k.counts = k.lost.counts
-	return m, errors.Join(why, err)
 }
 
 func mayBlockAny(entries []Entry) bool {

@@ -30,7 +30,8 @@ var kmodCalls = []string{
 	"shutdown", "close", "accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "setsockopt", "getsockopt", "openat", "fstat", "getppid",
 }
 
-// kmodNeeds are the calls that a loop cannot do without.
+// kmodNeeds are the calls that a loop cannot do without. The module has these open
+// by default, and of the others only getppid.
 var kmodNeeds = []string{"sendto", "sendmsg", "recvfrom", "sendfile", "shutdown", "close", "accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2"}
 
 const registrationSize = 72

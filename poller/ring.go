@@ -3,9 +3,11 @@
 package poller
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +87,7 @@ type ring struct {
 	sqeMem  []byte
 	sqes    []sqe
 	cqes    []cqe
+	sqHead  *uint32
 	sqTail  *uint32
 	cqHead  *uint32
 	cqTail  *uint32
@@ -93,6 +96,8 @@ type ring struct {
 	queued  uint32 // recorded, not yet submitted
 	enters  uint64
 	blocker bool // something that is queued may block
+
+	enter func(submit, wait uint32) syscall.Errno // (*ring).cross; tests have it fail
 }
 
 // openRing makes a ring for up to n operations at a time.
@@ -103,6 +108,7 @@ func openRing(n int) (_ *ring, err error) {
 		return nil, errno
 	}
 	r := &ring{fd: int(fd)}
+	r.enter = r.cross
 	defer func() {
 		if err != nil {
 			r.close()
@@ -126,7 +132,7 @@ func openRing(n int) (_ *ring, err error) {
 	at := func(off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.mem[off])) }
 	r.sqes = unsafe.Slice((*sqe)(unsafe.Pointer(&r.sqeMem[0])), p.sqEntries)
 	r.cqes = unsafe.Slice((*cqe)(unsafe.Pointer(&r.mem[p.cq.cqes])), p.cqEntries)
-	r.sqTail, r.cqHead, r.cqTail = at(p.sq.tail), at(p.cq.head), at(p.cq.tail)
+	r.sqHead, r.sqTail, r.cqHead, r.cqTail = at(p.sq.head), at(p.sq.tail), at(p.cq.head), at(p.cq.tail)
 	r.sqMask, r.cqMask = *at(p.sq.ringMask), *at(p.cq.ringMask)
 	for i := range p.sqEntries {
 		*at(p.sq.array + 4*i) = i // entries are always taken in order
@@ -152,41 +158,60 @@ func (r *ring) next(id int) *sqe {
 	return s
 }
 
-// run executes what is queued, and calls done with each result.
-func (r *ring) run(done func(id int, res int32)) error {
-	left := r.queued
-	atomic.StoreUint32(r.sqTail, *r.sqTail+left)
-	submit := left
+// run submits what is queued, in one crossing, and calls done with the result of
+// each that the kernel has taken: they are the first of what was queued, and run
+// returns how many. The others have not been begun and never will be, by the ring;
+// if none was taken, the error says why.
+//
+// What was taken completes without a further crossing, so an enter that is refused
+// loses no result. It is run as it is submitted, for it is told not to wait; a chain
+// goes on as work of the submitting thread, before that is back in user space; and
+// a close of which the file system makes more than a moment is handed to a thread
+// of the kernel's. The queue of completions is empty here and has room for more
+// than is submitted, so none is dropped.
+func (r *ring) run(done func(id int, res int32)) (taken int, err error) {
+	n, first := r.queued, *r.sqTail
 	r.queued = 0
-	for left > 0 {
-		n, errno := r.enter(submit, left)
-		if errno != 0 && errno != unix.EINTR && errno != unix.EAGAIN && errno != unix.EBUSY {
-			return errno
+	atomic.StoreUint32(r.sqTail, first+n)
+	errno := r.enter(n, n)
+	head := atomic.LoadUint32(r.sqHead)
+	// What is not taken is taken back: submitted once more it would begin a chain
+	// in its middle, and left there it would be run by whichever enter comes next.
+	atomic.StoreUint32(r.sqTail, head)
+	left := head - first
+	for left -= r.reap(done); left > 0; left -= r.reap(done) {
+		if r.enter(0, left); *r.cqHead == atomic.LoadUint32(r.cqTail) {
+			time.Sleep(time.Millisecond) // interrupted, or refused: it comes without
 		}
-		submit -= uint32(n)
-		head, tail := *r.cqHead, atomic.LoadUint32(r.cqTail)
-		for ; head != tail; head++ {
-			c := &r.cqes[head&r.cqMask]
-			done(int(c.userData), c.res)
-			left--
-		}
-		atomic.StoreUint32(r.cqHead, head)
 	}
 	r.blocker = false
-	return nil
+	switch {
+	case head != first || n == 0:
+		return int(head - first), nil
+	case errno == 0:
+		return 0, errors.New("io_uring_enter does nothing")
+	}
+	return 0, fmt.Errorf("io_uring_enter: %w", errno)
 }
 
-func (r *ring) enter(submit, wait uint32) (int, syscall.Errno) {
+// reap calls done with the results that there are, and returns how many.
+func (r *ring) reap(done func(id int, res int32)) (n uint32) {
+	head, tail := *r.cqHead, atomic.LoadUint32(r.cqTail)
+	for n = tail - head; head != tail; head++ {
+		c := &r.cqes[head&r.cqMask]
+		done(int(c.userData), c.res)
+	}
+	atomic.StoreUint32(r.cqHead, head)
+	return n
+}
+
+// cross is io_uring_enter. How many it has taken, the ring says.
+func (r *ring) cross(submit, wait uint32) (errno syscall.Errno) {
 	r.enters++
-	var n uintptr
-	var errno syscall.Errno
 	if r.blocker {
-		n, _, errno = syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(wait), enterGetEvents, 0, 0)
+		_, _, errno = syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(wait), enterGetEvents, 0, 0)
 	} else {
-		n, _, errno = syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(wait), enterGetEvents, 0, 0)
+		_, _, errno = syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(wait), enterGetEvents, 0, 0)
 	}
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
+	return errno
 }

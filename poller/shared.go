@@ -13,7 +13,7 @@ import (
 // Config sizes the memory of one loop. Zero fields take the default.
 type Config struct {
 	Entries  int // table capacity; default 256
-	Events   int // most events of one wait; default 256
+	Events   int // most events of one Tick; default 256, at least 2
 	Slots    int // receive slots; default 256
 	SlotSize int // bytes of a receive slot; default 16 KiB
 	Arena    int // bytes of the write arena; default 256 KiB
@@ -28,6 +28,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.Entries, 256)
 	def(&c.Events, 256)
+	c.Events = max(c.Events, 2) // a wake takes one, and a Tick that reports none has left none
 	def(&c.Slots, 256)
 	def(&c.SlotSize, 16<<10)
 	def(&c.Arena, 256<<10)

@@ -3,9 +3,7 @@
 package poller
 
 import (
-	"errors"
 	"fmt"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +18,11 @@ import (
 // any thread may tick. What a ring would put off or hand to a thread of its own
 // (sendfile, shutdown, epoll_ctl) and tables too small to gain anything are direct
 // calls.
+//
+// What a ring does not take is run by direct calls, as the rest of its chain and
+// descriptor demand: because the kernel has no memory for it just then, and the next
+// table finds the ring again; or because the process may not enter a ring any more,
+// and the next Tick says that the backend is direct from now on.
 //
 // It needs nothing of a kernel but what the probe tries, and has so no second
 // path for a kernel with less. What it leaves out, and why: a ring's descriptor is
@@ -38,7 +41,7 @@ func (uringFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend uring: %w", whyNoRing(err))
 	}
-	return &uring{direct: direct{ep: ep, sh: sh, ready: make([]unix.EpollEvent, len(sh.Events))}, ring: r, pays: ringPays}, nil
+	return &uring{refusable: newRefusable(ep, sh), ring: r, pays: ringPays}, nil
 }
 
 // ringPays is from how many operations on a ring costs less than direct calls:
@@ -46,9 +49,10 @@ func (uringFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
 const ringPays = 4
 
 type uring struct {
-	direct
+	refusable
 	ring  *ring
 	pays  int
+	why   error   // why it last took nothing
 	slots []int32 // of the harvest under way, by event
 
 	stretch uint32   // of entries that one run of the ring takes
@@ -60,6 +64,10 @@ var _ Backend = (*uring)(nil)
 func (u *uring) Close() error { return u.ring.close() }
 
 func (u *uring) Run(n int) {
+	if u.refused {
+		u.direct.Run(n)
+		return
+	}
 	entries := u.sh.Entries[:n]
 	for i := 0; i < n; {
 		// A stretch that the ring takes, then one that it does not.
@@ -71,7 +79,7 @@ func (u *uring) Run(n int) {
 			}
 			j = k
 		}
-		if j-i >= u.pays {
+		if j-i >= u.pays && !u.refused {
 			u.runOnRing(entries, i, j)
 			i = j
 		} else if j == i { // also if it is a chain that does not come into a new stretch
@@ -171,36 +179,35 @@ func (u *uring) runOnRing(entries []Entry, from, to int) {
 		}
 		e.Ret = -int64(unix.ECANCELED)
 	}
-	enters := r.enters
-	err := r.run(func(i int, res int32) { entries[i].Ret = int64(res) })
-	u.counts.Crossings += r.enters - enters
-	for i := from; i < to; i++ {
-		e := &entries[i]
-		if err != nil {
-			e.Ret = -int64(errnoOf(err))
-		}
-		if e.Ret != -int64(unix.ECANCELED) {
+	taken := from + u.enter(func(i int, res int32) { entries[i].Ret = int64(res) })
+	for i := from; i < taken; i++ {
+		if e := &entries[i]; e.Ret != -int64(unix.ECANCELED) {
 			u.counts.ByCall[callOf(e.NR)]++
 		}
 	}
+	u.add(chainFrom(entries[:to], taken, Exec))
 }
 
-// errnoOf is the number in err.
-func errnoOf(err error) unix.Errno {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno
+// enter runs the ring, and returns how many of what was queued have a result. The
+// others are to be called directly.
+func (u *uring) enter(done func(id int, res int32)) int {
+	enters := u.ring.enters
+	taken, err := u.ring.run(done)
+	u.counts.Crossings += u.ring.enters - enters
+	if err != nil {
+		u.why = err
 	}
-	return unix.EIO
+	u.entered("uring", err)
+	return taken
 }
 
-func (u *uring) Tick(n int, timeout time.Duration) (int, error) {
+func (u *uring) Tick(n int) (int, error) {
 	u.Run(n)
 	u.counts.Ticks++
-	if timeout != 0 && !Settled(u.sh.Entries[:n]) {
-		timeout = 0
+	if u.refused {
+		return u.told(u.look())
 	}
-	m, err := u.wait(timeout)
+	m, err := u.ask()
 	if err != nil {
 		return 0, err
 	}
@@ -230,43 +237,44 @@ func (u *uring) Tick(n int, timeout time.Duration) (int, error) {
 	if recvs > 0 {
 		u.receive(out, recvs)
 	}
-	return out, nil
+	return u.told(out, nil)
 }
 
 // receive harvests the events that a slot was taken for.
 func (u *uring) receive(events, recvs int) {
-	sh, r := u.sh, u.ring
-	if recvs < u.pays {
-		for i, slot := range u.slots[:events] {
-			if slot >= 0 {
-				var c Counts
-				harvestRecv(sh, &sh.Events[i], slot, Exec, &c)
-				u.add(c)
-			}
+	sh, taken := u.sh, 0
+	if recvs >= u.pays {
+		taken = u.receiveOnRing(events)
+		u.counts.ByCall[CallRecv] += uint64(taken)
+	}
+	for i, slot := range u.slots[:events] {
+		switch {
+		case slot < 0:
+		case taken > 0: // the first ones
+			taken--
+		default:
+			var c Counts
+			harvestRecv(sh, &sh.Events[i], slot, Exec, &c)
+			u.add(c)
 		}
-	} else {
-		for i, slot := range u.slots[:events] {
-			if slot >= 0 {
-				s := r.next(i)
-				s.opcode, s.fd, s.opFlags = opRecv, sh.Events[i].FD, unix.MSG_DONTWAIT
-				s.addr, s.len = uint64(uintptr(unsafe.Pointer(&sh.Slot(slot)[0]))), uint32(sh.SlotSize)
-			}
-		}
-		enters := r.enters
-		err := r.run(func(i int, res int32) { sh.Events[i].received(u.slots[i], int64(res)) })
-		if err != nil {
-			for i, slot := range u.slots[:events] {
-				if slot >= 0 {
-					sh.Events[i].Err = int32(errnoOf(err))
-				}
-			}
-		}
-		u.counts.Crossings += r.enters - enters
-		u.counts.ByCall[CallRecv] += uint64(recvs)
 	}
 	for i := events - 1; i >= 0; i-- { // the hottest on top again
 		if slot := u.slots[i]; slot >= 0 && sh.Events[i].Slot < 0 {
 			sh.FreeSlot(slot)
 		}
 	}
+}
+
+// receiveOnRing returns how many of the events that a slot was taken for it has
+// harvested.
+func (u *uring) receiveOnRing(events int) int {
+	sh := u.sh
+	for i, slot := range u.slots[:events] {
+		if slot >= 0 {
+			s := u.ring.next(i)
+			s.opcode, s.fd, s.opFlags = opRecv, sh.Events[i].FD, unix.MSG_DONTWAIT
+			s.addr, s.len = uint64(uintptr(unsafe.Pointer(&sh.Slot(slot)[0]))), uint32(sh.SlotSize)
+		}
+	}
+	return u.enter(func(i int, res int32) { sh.Events[i].received(u.slots[i], int64(res)) })
 }

@@ -3,11 +3,9 @@
 package poller
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,74 +129,6 @@ func TestRingTakesLargeTables(t *testing.T) {
 	}
 }
 
-// denied, in the environment, has the test binary deny itself io_uring_setup with
-// that error, print the probe, and end.
-const (
-	disabledSysctl = "/proc/sys/kernel/io_uring_disabled"
-
-	deniedBy   = "ESCA_TEST_DENIED_BY"
-	deniedFile = "ESCA_TEST_DISABLED_FILE" // bound over the sysctl
-)
-
-func TestMain(m *testing.M) {
-	if by := os.Getenv(deniedBy); by != "" {
-		if err := denyRings(by, os.Getenv(deniedFile)); err != nil {
-			fmt.Println("cannot:", err)
-			os.Exit(3)
-		}
-		f, why, err := Choose("auto")
-		if err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		fmt.Printf("%v\n%v\n%s: %s\n", Uring.Probe(), Uring.Probe().Status, f.Name(), why)
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-// denyRings installs a seccomp filter for all threads: io_uring_setup fails.
-func denyRings(errno, disabled string) error {
-	n, err := strconv.Atoi(errno)
-	if err != nil {
-		return err
-	}
-	if disabled != "" {
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-			return fmt.Errorf("unshare: %w", err)
-		}
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return fmt.Errorf("private mounts: %w", err)
-		}
-		if err := unix.Mount(disabled, disabledSysctl, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("bind: %w", err)
-		}
-	}
-	const (
-		loadNr   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		jumpIf   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		ret      = unix.BPF_RET | unix.BPF_K
-		allow    = 0x7fff0000
-		retErrno = 0x00050000
-	)
-	filter := []unix.SockFilter{
-		{Code: loadNr},
-		{Code: jumpIf, K: unix.SYS_IO_URING_SETUP, Jf: 1},
-		{Code: ret, K: retErrno | uint32(n)},
-		{Code: ret, K: allow},
-	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	const setModeFilter, tsync = 1, 1
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, tsync, uintptr(unsafe.Pointer(&prog))); e != 0 {
-		return fmt.Errorf("seccomp: %w", e)
-	}
-	return nil
-}
-
 // Where io_uring is not to be had the probe says why, and auto goes on with the
 // next backend.
 func TestUringSaysWhy(t *testing.T) {
@@ -208,16 +138,20 @@ func TestUringSaysWhy(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name     string
+		call     int // that the filter denies; 0: io_uring_setup
 		errno    unix.Errno
 		disabled string
 		status   Status
 		why      string
 	}{
-		{"no io_uring in the kernel", unix.ENOSYS, "", Unavailable, "this kernel has no io_uring"},
-		{"a container's seccomp filter", unix.EPERM, "", Unavailable, "a seccomp filter forbids io_uring"},
-		{"the sysctl", unix.EPERM, disabled, Unavailable, "kernel.io_uring_disabled=2"},
-		{"RLIMIT_MEMLOCK", unix.ENOMEM, "", Unavailable, "RLIMIT_MEMLOCK"},
-		{"out of descriptors", unix.EMFILE, "", Inconclusive, "too many open files"},
+		{"no io_uring in the kernel", 0, unix.ENOSYS, "", Unavailable, "this kernel has no io_uring"},
+		{"a container's seccomp filter", 0, unix.EPERM, "", Unavailable, "a seccomp filter forbids io_uring"},
+		{"a filter that lets a ring be made", unix.SYS_IO_URING_ENTER, unix.EPERM, "", Unavailable, "a seccomp filter forbids io_uring"},
+		{"a ring that does nothing", unix.SYS_IO_URING_ENTER, 0, "", Unavailable, "io_uring_enter does nothing"},
+		{"no memory just now", unix.SYS_IO_URING_ENTER, unix.EAGAIN, "", Inconclusive, "io_uring_enter: resource temporarily unavailable"},
+		{"the sysctl", 0, unix.EPERM, disabled, Unavailable, "kernel.io_uring_disabled=2"},
+		{"RLIMIT_MEMLOCK", 0, unix.ENOMEM, "", Unavailable, "RLIMIT_MEMLOCK"},
+		{"out of descriptors", 0, unix.EMFILE, "", Inconclusive, "too many open files"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.disabled != "" {
@@ -229,7 +163,10 @@ func TestUringSaysWhy(t *testing.T) {
 				}
 			}
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), deniedBy+"="+strconv.Itoa(int(tc.errno)), deniedFile+"="+tc.disabled, "ESCA_BACKEND=")
+			if tc.call == 0 {
+				tc.call = unix.SYS_IO_URING_SETUP
+			}
+			cmd.Env = append(os.Environ(), deniedCall+"="+strconv.Itoa(tc.call), deniedBy+"="+strconv.Itoa(int(tc.errno)), deniedFile+"="+tc.disabled, "ESCA_BACKEND=")
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
@@ -242,12 +179,6 @@ func TestUringSaysWhy(t *testing.T) {
 				t.Errorf("auto says %q, and not %q", line[2], tc.why)
 			}
 		})
-	}
-}
-
-func TestErrnoOf(t *testing.T) {
-	if errnoOf(fmt.Errorf("x: %w", unix.EBADF)) != unix.EBADF || errnoOf(errors.New("x")) != unix.EIO {
-		t.Error("errnoOf")
 	}
 }
 

@@ -20,7 +20,7 @@ func (uringFactory) Probe() Probe {
 		return p
 	}
 	p.Status, p.Reason = Unavailable, whyNoRing(err).Error()
-	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, errInconclusive) {
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.EAGAIN) || errors.Is(err, errInconclusive) {
 		p.Status = Inconclusive
 	}
 	return p
@@ -47,7 +47,7 @@ func tryRing() error {
 	}
 	defer sh.Unmap()
 	unix.SetsockoptInt(p[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 4096)
-	u := &uring{direct: direct{sh: sh}, ring: r, pays: 1}
+	u := &uring{refusable: refusable{direct: direct{sh: sh}}, ring: r, pays: 1}
 	buf, e := sh.Arena, sh.Entries
 	copy(buf, "probe")
 	e[0].Send(int32(p[0]), addrOf(buf), 5, 0)
@@ -78,7 +78,7 @@ func tryRing() error {
 		unix.Close(fd)
 		return fmt.Errorf("io_uring cannot close: %d", e[0].Ret)
 	}
-	return nil
+	return u.why // or else direct calls have done it
 }
 
 // whyNoRing says what err, of making a ring, means.

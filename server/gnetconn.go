@@ -20,6 +20,7 @@ import (
 // gnetConn is the gnet.Conn of a tcp or unix connection.
 type gnetConn struct {
 	c    *conn.Conn
+	b    *conn.Burst
 	loop *gnetLoop
 	tls  *gnetTLS // nil: plain
 
@@ -114,7 +115,7 @@ func (c *gnetConn) close(err error) {
 // connection's.
 func (c *gnetConn) closeFrom(err error) {
 	switch {
-	case c.c.ByWorker():
+	case c.b.ByWorker():
 		c.close(err)
 	case c.turn.TryLock():
 		c.close(err)
@@ -177,7 +178,7 @@ func (c *gnetConn) Write(p []byte) (int, error) {
 	if c.tls != nil {
 		_, err = c.tls.Write(p)
 	} else {
-		_, err = c.c.Enqueue(p)
+		_, err = c.b.Enqueue(p)
 	}
 	if err != nil {
 		return 0, c.failed("write", err)
@@ -227,7 +228,7 @@ func (c *gnetConn) SendTo([]byte, net.Addr) (int, error) { return 0, gneterrors.
 
 // Flush implements gnet.Writer.
 func (c *gnetConn) Flush() error {
-	if err := c.c.Flush(); err != nil {
+	if err := c.b.Flush(); err != nil {
 		return c.failed("write", err)
 	}
 	return nil
@@ -235,7 +236,7 @@ func (c *gnetConn) Flush() error {
 
 // OutboundBuffered implements gnet.Writer: what the kernel has not taken yet,
 // which is also what waits for the tick to end.
-func (c *gnetConn) OutboundBuffered() int { return c.c.Queued() }
+func (c *gnetConn) OutboundBuffered() int { return c.b.Queued() }
 
 // Context implements gnet.Conn.
 func (c *gnetConn) Context() any { return c.ctx }

@@ -78,7 +78,7 @@ func (e *gnetEngine) listen() error {
 			if err != nil {
 				return err
 			}
-			e.ln = ln.(*conn.Listener)
+			e.ln = ln
 			continue
 		}
 		lc := net.ListenConfig{KeepAlive: -1, Control: e.set.control}

@@ -280,11 +280,11 @@ func wrongAmong(got, sent string) string {
 	async, echoed := only(true), only(false)
 	switch {
 	case !strings.HasPrefix("1234", async):
-		return fmt.Sprintf("%.20q were written aside", async)
+		return fmt.Sprintf("%.20q were written on another goroutine", async)
 	case len(async)%2 == 1 && !strings.HasSuffix(got, async[len(async)-1:]):
-		return "a write aside goes on after half of it"
+		return "a write on another goroutine goes on after half of it"
 	case len(async) >= 2 && !strings.Contains(got, "12"), len(async) == 4 && !strings.Contains(got, "34"):
-		return "a write aside in two pieces"
+		return "a write on another goroutine in two pieces"
 	case !strings.HasPrefix(sent, echoed):
 		return "the echo is not what was sent"
 	}

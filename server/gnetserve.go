@@ -17,10 +17,11 @@ type enrolled struct {
 }
 
 // Open is conn.Handler's: a connection was accepted, or registered.
-func (e *gnetEngine) Open(cc *conn.Conn) {
-	c := &gnetConn{c: cc, loop: e.loops[cc.Loop()]}
-	own, _ := cc.Context().(*enrolled)
-	cc.SetContext(c)
+func (e *gnetEngine) Open(b *conn.Burst) {
+	cc := b.Conn()
+	c := &gnetConn{c: cc, b: b, loop: e.loops[b.Loop()]}
+	own, _ := b.Context().(*enrolled)
+	b.SetContext(c)
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	switch {
@@ -55,16 +56,16 @@ func (c *gnetConn) open() {
 }
 
 // Serve is conn.Handler's: a burst.
-func (e *gnetEngine) Serve(cc *conn.Conn) {
-	c := cc.Context().(*gnetConn)
+func (e *gnetEngine) Serve(b *conn.Burst) {
+	c := b.Context().(*gnetConn)
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.runTasks()
 	switch {
 	case c.closed:
-	case cc.Ended() == conn.EndedShutdown || e.stopping.Load():
+	case b.Ended() == conn.EndedShutdown || e.stopping.Load():
 		c.close(nil)
-	case cc.Ended() == conn.EndedTimeout:
+	case b.Ended() == conn.EndedTimeout:
 		c.close(os.ErrDeadlineExceeded)
 	case c.tls != nil:
 		c.serveTLS()
@@ -79,7 +80,7 @@ func (c *gnetConn) serve() {
 	e := c.loop.e
 	var buf *[]byte
 	for left := e.set.turn; left > 0 && !c.closed; {
-		b, more, err := c.c.Input()
+		b, more, err := c.b.Input()
 		if err != nil {
 			c.close(err)
 			break
@@ -90,7 +91,7 @@ func (c *gnetConn) serve() {
 				buf = e.buffers.Get().(*[]byte)
 			}
 			n := copy(*buf, b)
-			n += c.c.TryRead((*buf)[n:])
+			n += c.b.TryRead((*buf)[n:])
 			b = (*buf)[:n]
 		}
 		if len(b) > 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // Fd implements gnet.Socket; -1 once the connection is closed.
-func (c *gnetConn) Fd() int { return c.c.FD() }
+func (c *gnetConn) Fd() int { return c.b.FD() }
 
 // Dup implements gnet.Socket.
 func (c *gnetConn) Dup() (int, error) { return c.c.Dup() }
@@ -33,7 +33,7 @@ func (c *gnetConn) SetKeepAlivePeriod(d time.Duration) error {
 	if c.isUnix() {
 		return gneterrors.ErrUnsupportedOp
 	}
-	return c.c.Control(func(fd int) error { return socket.SetKeepAlivePeriod(fd, int(d.Seconds())) })
+	return c.control(func(fd int) error { return socket.SetKeepAlivePeriod(fd, int(d.Seconds())) })
 }
 
 // SetKeepAlive implements gnet.Socket.
@@ -41,9 +41,21 @@ func (c *gnetConn) SetKeepAlive(on bool, idle, interval time.Duration, count int
 	if c.isUnix() {
 		return gneterrors.ErrUnsupportedOp
 	}
-	return c.c.Control(func(fd int) error {
+	return c.control(func(fd int) error {
 		return socket.SetKeepAlive(fd, on, int(idle.Seconds()), int(interval.Seconds()), count)
 	})
+}
+
+// control runs f on the descriptor, which stays open meanwhile.
+func (c *gnetConn) control(f func(fd int) error) (err error) {
+	rc, err := c.c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := rc.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 func (c *gnetConn) isUnix() bool { return c.c.LocalAddr().Network() == "unix" }

@@ -39,7 +39,7 @@ func (c *gnetConn) submit(t *gnetTask) {
 			break
 		}
 	}
-	if c.c.Poke() {
+	if c.b.Poke() {
 		return
 	}
 	// It is closed, and no burst will come.
@@ -48,7 +48,7 @@ func (c *gnetConn) submit(t *gnetTask) {
 		defer c.turn.Unlock()
 		c.runTasks()
 	}
-	if !c.loop.e.ln.Execute(c.c.Loop(), rest) {
+	if !c.loop.e.ln.Execute(c.b.Loop(), rest) {
 		go rest() // nor is there a loop any more
 	}
 }

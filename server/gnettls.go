@@ -28,7 +28,7 @@ func newGnetTLS(c *gnetConn, cfg *tls.Config) *gnetTLS {
 // tlsTransport has records queued: callbacks do not wait.
 type tlsTransport struct{ *conn.Conn }
 
-func (t tlsTransport) Write(p []byte) (int, error) { return t.Enqueue(p) }
+func (t tlsTransport) Write(p []byte) (int, error) { return conn.BurstOf(t.Conn).Enqueue(p) }
 
 // TLSState tells of the handshake of a connection of RunTLS; false: it is none.
 func TLSState(c gnet.Conn) (tls.ConnectionState, bool) {
@@ -49,13 +49,13 @@ func (c *gnetConn) serveTLS() {
 	defer e.buffers.Put(buf)
 	for left := e.set.turn; !c.closed; {
 		if left <= 0 {
-			c.c.Poke() // tls may hold what no event would come for
+			c.b.Poke() // tls may hold what no event would come for
 			return
 		}
 		// Where Read would wait, the burst is over.
-		c.c.AtBoundary(conn.ErrBurstOver)
+		c.b.AtBoundary(conn.ErrBurstOver)
 		n, err := c.tls.Read(*buf)
-		c.c.AtBoundary(nil)
+		c.b.AtBoundary(nil)
 		left -= n
 		if n > 0 {
 			c.traffic((*buf)[:n])

@@ -23,24 +23,36 @@ const freshFor = 5 * time.Second
 // session is what lasts of a connection from one burst to the next.
 type session struct {
 	sv *serving
-	c  *conn.Conn
-	nc net.Conn // what handlers and hooks see: c, or TLS over it
-
-	boundary error // what ends a burst
+	b  *conn.Burst
+	nc net.Conn // what handlers and hooks see: the connection, or TLS over it
 
 	id       uint64
-	since    time.Time
 	requests uint64
 
-	later    bool        // the first burst is over
-	waiting  bool        // a later burst has not seen its request begin
-	busy     atomic.Bool // a burst is under way
-	gone     atomic.Bool // it is closed, and all is sent
-	told     atomic.Bool // the hook has been told of its end
-	released atomic.Bool // a shutdown does not wait for it
-	counted  atomic.Bool // among its client's connections
-	ip       [16]byte
+	later   bool      // the first burst is over
+	waiting bool      // a later burst has not seen its request begin
+	marks   marks     // what any goroutine may have to know
+	ip      *[16]byte // nil: it is not among any client's connections
 }
+
+// marks are what is true of a session, one bit each.
+type marks struct{ bits atomic.Uint32 }
+
+const (
+	busy     = 1 << iota // a burst is under way
+	gone                 // it is closed, and all is sent
+	told                 // the hook has been told of its end
+	released             // a shutdown does not wait for it
+	counted              // among its client's connections
+)
+
+func (m *marks) has(mark uint32) bool { return m.bits.Load()&mark != 0 }
+
+// set reports whether it was not so before.
+func (m *marks) set(mark uint32) bool { return m.bits.Or(mark)&mark == 0 }
+
+// clear reports whether it was so before.
+func (m *marks) clear(mark uint32) bool { return m.bits.And(^mark)&mark != 0 }
 
 // tlsConn is TLS over a Conn. It outlives bursts, and so does not end with one.
 type tlsConn struct {
@@ -50,42 +62,35 @@ type tlsConn struct {
 
 // Close ends the connection; at the end of a burst it does nothing, as Conn's.
 func (t *tlsConn) Close() error {
-	if t.ss.c.ByWorker() && t.ss.c.BurstOver() {
+	if t.ss.b.ByWorker() && t.ss.b.Over() {
 		return nil
 	}
 	return t.Conn.Close()
 }
 
 // Open is conn.Handler's: a connection was accepted.
-func (sv *serving) Open(c *conn.Conn) {
-	ss := &session{sv: sv, c: c, nc: c, boundary: io.EOF} // which fasthttp takes without a word
+func (sv *serving) Open(b *conn.Burst) {
+	c := b.Conn()
+	ss := &session{sv: sv, b: b, nc: c}
 	if sv.tls != nil {
 		ss.nc = &tlsConn{tls.Server(c, sv.tls), ss}
-		ss.boundary = conn.ErrBurstOver
 	}
-	c.SetContext(ss)
+	b.SetContext(ss)
 	if limit := sv.fs.MaxConnsPerIP; limit > 0 {
-		var ok bool
-		if ss.ip, ok = ipOf(c.RemoteAddr()); ok {
-			if !sv.perIP.add(ss.ip, limit) {
+		if ip, ok := ipOf(c.RemoteAddr()); ok {
+			if !sv.perIP.add(ip, limit) {
 				if sv.perIP.log.allow() {
-					sv.logf("The number of connections from %s exceeds MaxConnsPerIP=%d", net.IP(ss.ip[:]), limit)
+					sv.logf("The number of connections from %s exceeds MaxConnsPerIP=%d", net.IP(ip[:]), limit)
 				}
 				sv.reject(ss, fasthttp.StatusTooManyRequests, "The number of connections from your ip exceeds MaxConnsPerIP")
 				return
 			}
-			ss.counted.Store(true)
+			ss.ip = &ip
+			ss.marks.set(counted)
 		}
 	}
 	n := sv.active.Add(1)
-	c.OnGone(func() {
-		ss.uncount()
-		ss.release()
-		ss.gone.Store(true)
-		if sv.fs.ConnState != nil {
-			go ss.tellGone() // aside: the loop's lock is held
-		}
-	})
+	b.OnGone(ss.end)
 	sv.tell(ss.nc, fasthttp.StateNew)
 	limit := sv.fs.Concurrency
 	if limit <= 0 {
@@ -103,21 +108,31 @@ func (sv *serving) Open(c *conn.Conn) {
 		// For the first byte; ServeConn, which begins with it, must not start
 		// the time anew.
 		c.SetReadDeadline(time.Now().Add(d))
-		c.KeepReadDeadline(1)
+		b.PinReadDeadline(1)
+	}
+}
+
+// end is called when the connection is closed and all is sent or given up.
+func (ss *session) end() {
+	ss.uncount()
+	ss.release()
+	ss.marks.set(gone)
+	if ss.sv.fs.ConnState != nil {
+		go ss.tellGone() // on a goroutine of its own: the loop's lock is held
 	}
 }
 
 // uncount takes ss out of its client's connections: when it is closed, before
 // anybody is told.
 func (ss *session) uncount() {
-	if ss.counted.Swap(false) {
-		ss.sv.perIP.remove(ss.ip)
+	if ss.marks.clear(counted) {
+		ss.sv.perIP.remove(*ss.ip)
 	}
 }
 
 // release takes ss out of what a shutdown waits for.
 func (ss *session) release() {
-	if !ss.released.Swap(true) {
+	if ss.marks.set(released) {
 		ss.sv.active.Add(-1)
 	}
 }
@@ -136,15 +151,15 @@ func (sv *serving) reject(ss *session, status int, msg string) {
 		if !sv.fs.NoDefaultDate {
 			date = "Date: " + string(fasthttp.AppendHTTPDate(nil, time.Now())) + "\r\n"
 		}
-		fmt.Fprintf(ss.c, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+		fmt.Fprintf(ss.nc, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
 			status, fasthttp.StatusMessage(status), server, date, len(msg), msg)
 	}
-	ss.c.Close()
+	ss.b.Conn().Close()
 }
 
 // tellClosed tells the hook of the connection's end, once.
 func (ss *session) tellClosed() {
-	if !ss.told.Swap(true) {
+	if ss.marks.set(told) {
 		ss.sv.tell(ss.nc, fasthttp.StateClosed)
 	}
 }
@@ -152,24 +167,24 @@ func (ss *session) tellClosed() {
 // tellGone does so if somebody else has closed the connection, who may, and no
 // burst is there to find out.
 func (ss *session) tellGone() {
-	if ss.gone.Load() && !ss.busy.Load() {
+	if ss.marks.has(gone) && !ss.marks.has(busy) {
 		ss.tellClosed()
 	}
 }
 
 // Serve is conn.Handler's: a burst.
-func (sv *serving) Serve(c *conn.Conn) {
-	ss := c.Context().(*session)
-	ss.busy.Store(true)
-	sv.burst(ss, c)
-	ss.busy.Store(false)
+func (sv *serving) Serve(b *conn.Burst) {
+	ss := b.Context().(*session)
+	ss.marks.set(busy)
+	sv.burst(ss, b)
+	ss.marks.clear(busy)
 	ss.tellGone()
 }
 
-func (sv *serving) burst(ss *session, c *conn.Conn) {
-	switch c.Ended() {
+func (sv *serving) burst(ss *session, b *conn.Burst) {
+	switch b.Ended() {
 	case conn.EndedShutdown:
-		if ss.requests == 0 && time.Since(c.Since()) < freshFor {
+		if ss.requests == 0 && time.Since(b.Since()) < freshFor {
 			return
 		}
 		ss.finish()
@@ -180,7 +195,7 @@ func (sv *serving) burst(ss *session, c *conn.Conn) {
 			return
 		}
 	}
-	if ss.later && c.Gone() {
+	if ss.later && b.Gone() {
 		ss.finish() // to ServeConn it would be a new connection that has failed
 		return
 	}
@@ -188,10 +203,10 @@ func (sv *serving) burst(ss *session, c *conn.Conn) {
 		// The idle deadline stands until a request begins, whatever ServeConn
 		// sets for what it takes for a new connection.
 		ss.waiting = true
-		c.HoldDeadlines()
+		b.PinDeadlines()
 	}
-	err := sv.loops[c.Loop()].ServeConn(ss.nc)
-	if c.BurstOver() {
+	err := sv.loops[b.Loop()].ServeConn(ss.nc)
+	if b.Over() {
 		ss.later = true
 		if sv.stopping.Load() {
 			ss.finish()
@@ -203,7 +218,7 @@ func (sv *serving) burst(ss *session, c *conn.Conn) {
 
 // finish closes an idle connection.
 func (ss *session) finish() {
-	ss.c.AtBoundary(nil)
+	ss.b.AtBoundary(nil)
 	ss.nc.Close()
 	ss.uncount()
 	ss.tellClosed()
@@ -216,26 +231,35 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 	ss := sessionOf(nc)
 	switch state {
 	case fasthttp.StateActive:
-		ss.c.AtBoundary(nil)
+		ss.b.AtBoundary(nil)
 		if ss.waiting {
 			ss.waiting = false
-			ss.c.FreeDeadlines(max(sv.fs.ReadTimeout, 0))
+			ss.b.UnpinDeadlines(max(sv.fs.ReadTimeout, 0))
 		}
 	case fasthttp.StateIdle:
 		if sv.bursts {
-			ss.c.AtBoundary(ss.boundary)
+			ss.b.AtBoundary(sv.boundary())
 		}
 	case fasthttp.StateHijacked:
-		ss.told.Store(true) // what becomes of it now is the hijacker's
+		ss.marks.set(told) // what becomes of it now is the hijacker's
 		ss.release()
 	case fasthttp.StateClosed:
-		if !ss.c.BurstOver() {
+		if !ss.b.Over() {
 			ss.uncount()
 			ss.tellClosed()
 		}
 		return
 	}
 	sv.tell(nc, state)
+}
+
+// boundary is what ends a burst: io.EOF, which fasthttp takes without a word, but not
+// over TLS, which would remember it.
+func (sv *serving) boundary() error {
+	if sv.tls != nil {
+		return conn.ErrBurstOver
+	}
+	return io.EOF
 }
 
 // tell calls the user's hook.
@@ -249,7 +273,7 @@ func sessionOf(nc net.Conn) *session {
 	if t, ok := nc.(*tlsConn); ok {
 		return t.ss
 	}
-	return nc.(*conn.Conn).Context().(*session)
+	return conn.BurstOf(nc.(*conn.Conn)).Context().(*session)
 }
 
 // handle is the Handler of each loop's server.
@@ -264,7 +288,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	if timedOut == nil && ctx.Hijacked() {
 		// From here on the connection is the hijacker's: he may be reading
 		// before this burst has ended.
-		ss.c.Detach()
+		ss.b.Detach()
 		return
 	}
 	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests >= uint64(limit) {

@@ -88,19 +88,18 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	}
 	p := unsafe.Pointer(ctx)
 	id := (*uint64)(unsafe.Add(p, ctxFields.id))
-	when := (*time.Time)(unsafe.Add(p, ctxFields.when))
 	if ss.id == 0 { // its first request
-		ss.id, ss.since = *id, *when
+		ss.id = *id
 	}
-	*id, *when = ss.id, ss.since
+	*id, *(*time.Time)(unsafe.Add(p, ctxFields.when)) = ss.id, ss.b.Since()
 	*(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = ss.requests
 }
 
 // restoreTime gives ctx the age of its connection, for hooks that come before the
 // handler; they do not see its number and identity on fasthttp's own server either.
 func restoreTime(ctx *fasthttp.RequestCtx) {
-	if ss := sessionOf(ctx.Conn()); ctxFields.ok && ss.id != 0 {
-		*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.when)) = ss.since
+	if ss := sessionOf(ctx.Conn()); ctxFields.ok {
+		*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.when)) = ss.b.Since()
 	}
 }
 

@@ -6,12 +6,14 @@
 
 static struct timespec no_time;
 
-static struct esca_event look(struct table *t, long ready)
+/* The one event that there is, or will be: a connection is queued before its listener wakes. */
+static struct esca_event look(struct table *t)
 {
 	memset((void *)&t->events[0], 0xee, sizeof(t->events[0]));
+	arrives(t->epfd);
 	wait_entry(t, 0, &no_time);
 	CHECK(batch(t, 0, 1) == 1, "it is run");
-	CHECK(t->entries[0].ret == ready, "%lld, not %ld", t->entries[0].ret, ready);
+	CHECK(t->entries[0].ret == 1, "%lld", t->entries[0].ret);
 	return t->events[0];
 }
 
@@ -54,7 +56,7 @@ static void several(struct table *t, int family, int n)
 	for (i = 0; i < n; i++)
 		c[i] = dial(family, &addr, len);
 	queued(l, n);
-	ev = look(t, 1);
+	ev = look(t);
 	CHECK(ev.fd == l && ev.gen == 3 && ev.n == n && !ev.err && !ev.eof, "n %d", ev.n);
 	CHECK(ev.slot >= 0 && ev.slot < 16, "slot %d", ev.slot);
 	CHECK(t->ctl->accepts == (__u32)n + (n < 32) && !t->ctl->recvs, "%u", t->ctl->accepts);
@@ -66,7 +68,9 @@ static void several(struct table *t, int family, int n)
 		CHECK(!memcmp(rec[i].addr, &own, own_len), "%d", i);
 		CHECK(fcntl(rec[i].fd, F_GETFL) & O_NONBLOCK, "%d blocks", i);
 		CHECK(fcntl(rec[i].fd, F_GETFD) == FD_CLOEXEC, "%d is inherited", i);
-		CHECK(send(c[i], &i, 1, 0) == 1 && recv(rec[i].fd, &own, 8, 0) == 1, "%d", i);
+		CHECK(send(c[i], &i, 1, 0) == 1, "%d", i);
+		arrives(rec[i].fd);
+		CHECK(recv(rec[i].fd, &own, 8, 0) == 1, "%d", i);
 		close(rec[i].fd);
 	}
 	t->ctl->nfree++;
@@ -87,7 +91,7 @@ static void too_many(struct table *t)
 	for (i = 0; i < 40; i++)
 		c[i] = dial(AF_INET, &addr, len);
 	queued(l, 40);
-	ev = look(t, 1);
+	ev = look(t);
 	CHECK(ev.n == 4096 / 128 && t->ctl->accepts == 32, "n %d", ev.n);
 	for (i = 0; i < ev.n; i++)
 		close(accepted(t, ev.slot)[i].fd);
@@ -114,7 +118,7 @@ static void failures_of(struct table *t)
 	pair(p);
 	watch(t, p[1], 1, ESCA_HARVEST_ACCEPT);
 	MUST(send(p[0], "x", 1, 0));
-	ev = look(t, 1);
+	ev = look(t);
 	CHECK(ev.slot == -1 && !ev.n && ev.err == EINVAL, "err %d", ev.err);
 	close(p[1]);
 	close(p[0]);
@@ -128,7 +132,7 @@ static void failures_of(struct table *t)
 	few.rlim_cur = c[1] + 1;
 	MUST(setrlimit(RLIMIT_NOFILE, &few));
 	p[0] = open("/", O_RDONLY);	/* the one that is still free */
-	ev = look(t, 1);
+	ev = look(t);
 	MUST(setrlimit(RLIMIT_NOFILE, &old));
 	CHECK(ev.slot == -1 && !ev.n && ev.err == EMFILE, "err %d", ev.err);
 	CHECK(t->ctl->nfree == t->reg.slots, "%u", t->ctl->nfree);
@@ -138,7 +142,7 @@ static void failures_of(struct table *t)
 	queued(l, 1);
 	mprotect(t->slots, 4096, PROT_READ);
 	t->free[t->reg.slots - 1] = 0;
-	ev = look(t, 1);
+	ev = look(t);
 	CHECK(ev.slot == -1 && !ev.n && ev.err == EFAULT, "err %d", ev.err);
 	CHECK(t->ctl->nfree == t->reg.slots, "%u", t->ctl->nfree);
 	mprotect(t->slots, 4096, PROT_READ | PROT_WRITE);
@@ -164,7 +168,7 @@ static void small_slots(int size, int n)
 	watch(&t, l, 1, ESCA_HARVEST_ACCEPT);
 	c = dial(AF_INET, &addr, len);
 	queued(l, 1);
-	ev = look(&t, 1);
+	ev = look(&t);
 	CHECK(ev.n == n && ev.slot == (n ? 0 : -1) && !ev.err, "%d bytes: %d", size, ev.n);
 	CHECK(t.ctl->nfree == 16u - n && t.ctl->accepts == (__u32)n, "%u", t.ctl->nfree);
 	if (n)

@@ -117,7 +117,7 @@ static void ends(struct table *t)
 	watch(t, s, 1, ESCA_HARVEST_RECV);
 	setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(c);
-	MUST(poll(&(struct pollfd) { .fd = s, .events = POLLIN }, 1, -1));
+	arrives(t->epfd);
 	ev = alone(t, s);
 	CHECK(ev.err == ECONNRESET && ev.slot == -1 && !ev.n && !ev.eof, "err %d", ev.err);
 	CHECK((ev.mask & (EPOLLERR | EPOLLHUP)) && t->ctl->nfree == 1, "%x", ev.mask);

@@ -145,6 +145,32 @@ static void sent(void)
 	close(s[1]);
 }
 
+/* What another process tries makes no batch of the owner's fail. */
+static void undisturbed(struct table *t)
+{
+	struct esca_register reg = sizes();
+	int go[2], i, pid;
+	char c;
+
+	MUST(pipe(go));
+	reg.interest = reg.slot_base = (uintptr_t)pages(1 << 20);
+	pid = MUST(fork());
+	if (!pid) {
+		MUST(write(go[1], "x", 1));
+		for (;;) {
+			ioctl(t->fd, ESCA_IOC_REGISTER, &reg);
+			ioctl(t->fd, ESCA_IOC_BATCH, ESCA_BATCH(0, 1));
+		}
+	}
+	MUST(read(go[0], &c, 1));
+	for (i = 0; i < 30000 && !failures; i++)
+		CHECK(batch(t, 0, 1) == 1, "batch %d", i);
+	kill(pid, SIGKILL);
+	CHECK(ended(pid) == SIGKILL, "the child");
+	close(go[0]);
+	close(go[1]);
+}
+
 /* The owner ends, and the last to close is a child of it. */
 static void orphaned(void)
 {
@@ -186,6 +212,7 @@ int main(void)
 	entry(&t, 0, 0, SYS_getppid, 0, 0, 0, 0, 0, 0);
 	forked(&t);
 	vforked(&t);
+	undisturbed(&t);
 	table_close(&t);
 	sent();
 	orphaned();

@@ -172,6 +172,15 @@ static inline void queued(int l, unsigned int n)
 		sched_yield();
 }
 
+/*
+ * Waits until fd is ready to be read from, be it an epoll with something to report:
+ * over TCP what a peer has done may still be under way when its call returns.
+ */
+static inline void arrives(int fd)
+{
+	MUST(poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, -1));
+}
+
 static inline int done(void)
 {
 	if (failures)

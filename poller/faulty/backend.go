@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +15,7 @@ import (
 )
 
 // backend runs the tables itself, entry by entry through the inner backend's
-// Call, and harvests itself. The inner backend waits, over memory of its own in
+// Call, and harvests itself. The inner backend looks, over memory of its own in
 // which no descriptor has an interest: so it reports events and takes nothing.
 type backend struct {
 	f     *Factory
@@ -26,7 +25,7 @@ type backend struct {
 	own   *poller.Shared
 	inner poller.Backend
 
-	ran    poller.Counts // by this backend; the inner one counts its waits
+	ran    poller.Counts // by this backend; the inner one counts its looks
 	counts poller.Counts
 
 	// mu protects what follows, and the registrations: between reading one and
@@ -76,12 +75,9 @@ func (b *backend) Run(n int) {
 	b.count()
 }
 
-func (b *backend) Tick(n int, timeout time.Duration) (int, error) {
+func (b *backend) Tick(n int) (int, error) {
 	b.Run(n)
-	if timeout != 0 && !poller.Settled(b.sh.Entries[:n]) {
-		timeout = 0
-	}
-	m, err := b.inner.Tick(0, timeout)
+	m, err := b.inner.Tick(0)
 	defer b.count()
 	if err != nil {
 		return 0, err
@@ -171,8 +167,8 @@ func (b *backend) shuffle(evs []poller.Event) {
 	}
 }
 
-// again has the kernel report fd once more, with a coming wait or the one under
-// way: by registering it anew, as it is, provided its mask has all of need. With
+// again has the kernel report fd once more, with a coming Tick, and not without an
+// edge for who parks: by registering it anew, as it is, provided its mask has all of need. With
 // b.mu held.
 func (b *backend) again(fd int32, need uint32) bool {
 	ev, ok := b.registered(fd)

@@ -15,7 +15,7 @@
 // descriptor twice running.
 //
 //	faulty.go   the factory: rates, seed, log
-//	backend.go  the backend: tables, waits, events withheld and reordered
+//	backend.go  the backend: tables, looks, events withheld and reordered
 //	inject.go   the entries: what is done to a call instead of running it
 //	dice.go     what is drawn, and the memory of what was done
 package faulty

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -84,9 +83,9 @@ func (l *loop) mem(data string) unsafe.Pointer {
 	return unsafe.Pointer(&b[0])
 }
 
-func (l *loop) tick(timeout time.Duration) []poller.Event {
+func (l *loop) tick() []poller.Event {
 	l.Helper()
-	n, err := l.b.Tick(0, timeout)
+	n, err := l.b.Tick(0)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -126,13 +125,13 @@ func TestSendFails(t *testing.T) {
 			l := open(t, faulty.New(1, poller.Direct, faulty.WithRates(c.rates)))
 			a, b := l.pair()
 			l.watch(a, poller.MaskInOut)
-			l.tick(0) // writable, from the start
+			l.tick() // writable, from the start
 			e := &l.sh.Entries[0]
 			e.Send(a, l.mem("hello"), 5, 0)
 			if errno := l.call(e); errno != c.want {
 				t.Errorf("first: %v, want %v", errno, c.want)
 			}
-			if evs := l.tick(0); len(evs) != 1 || evs[0].Mask != unix.EPOLLOUT {
+			if evs := l.tick(); len(evs) != 1 || evs[0].Mask != unix.EPOLLOUT {
 				t.Errorf("a refused sender that waits for its edge gets none: %+v", evs)
 			}
 			if errno := l.call(e); errno != 0 || e.Ret != 5 {
@@ -153,10 +152,10 @@ func TestShortSendIsFollowedByAnEdge(t *testing.T) {
 	l := open(t, faulty.New(1, poller.Direct, faulty.WithRates(faulty.Rates{ShortSend: 1})))
 	a, _ := l.pair()
 	l.watch(a, poller.MaskInOut)
-	l.tick(0)
+	l.tick()
 	l.sh.Entries[0].Send(a, l.mem("hello"), 5, 0)
 	l.b.Run(1)
-	if evs := l.tick(0); len(evs) != 1 || evs[0].Mask != unix.EPOLLOUT {
+	if evs := l.tick(); len(evs) != 1 || evs[0].Mask != unix.EPOLLOUT {
 		t.Errorf("%d of 5 bytes sent, then %+v", l.sh.Entries[0].Ret, evs)
 	}
 }
@@ -221,7 +220,7 @@ func TestResetKillsTheConnection(t *testing.T) {
 					t.Errorf("afterwards: send %v, recv %v", s, r)
 				}
 			}
-			if evs := l.tick(0); len(evs) != 1 || evs[0].FD != a || unix.Errno(evs[0].Err) != unix.ECONNRESET {
+			if evs := l.tick(); len(evs) != 1 || evs[0].FD != a || unix.Errno(evs[0].Err) != unix.ECONNRESET {
 				t.Errorf("events: %+v", evs)
 			}
 			if n, err := unix.Read(int(b), make([]byte, 1)); n != 0 || err != nil {
@@ -286,7 +285,7 @@ func TestShortHarvest(t *testing.T) {
 	l.watch(a, poller.MaskIn)
 	got, ticks := "", 0
 	for ; len(got) < len(data); ticks++ {
-		evs := l.tick(0)
+		evs := l.tick()
 		if len(evs) != 1 || evs[0].Slot < 0 {
 			t.Fatalf("after %q: %+v", got, evs)
 		}
@@ -309,15 +308,15 @@ func TestWithheldEvents(t *testing.T) {
 	l.watch(c, poller.MaskIn)
 	write(t, b, "x")
 	write(t, d, "x")
-	if evs := l.tick(0); len(evs) != 0 {
+	if evs := l.tick(); len(evs) != 0 {
 		t.Errorf("not withheld: %+v", evs)
 	}
 	unix.Close(int(c)) // a kernel would say no more about it
-	evs := l.tick(-1)
+	evs := l.tick()
 	if len(evs) != 1 || evs[0].FD != a || evs[0].N != 1 {
 		t.Errorf("a Tick later: %+v", evs)
 	}
-	if evs := l.tick(0); len(evs) != 0 {
+	if evs := l.tick(); len(evs) != 0 {
 		t.Errorf("another Tick later: %+v", evs)
 	}
 }
@@ -332,7 +331,7 @@ func TestShuffledEvents(t *testing.T) {
 		fds = append(fds, a)
 	}
 	var got []int32
-	for _, ev := range l.tick(0) {
+	for _, ev := range l.tick() {
 		got = append(got, ev.FD)
 	}
 	if slices.Equal(got, fds) {
@@ -378,7 +377,7 @@ func TestAcceptFails(t *testing.T) {
 		}
 		accepted := 0
 		for accepted < clients {
-			evs := l.tick(0)
+			evs := l.tick()
 			if len(evs) != 1 {
 				t.Fatalf("seed %d: %d of %d accepted, and no event", seed, accepted, clients)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -129,29 +130,45 @@ func newStreams(t *testing.T, f *faulty.Factory) *streams {
 
 func (s *streams) run() {
 	s.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !s.finished(); {
+	var late atomic.Bool
+	timer := time.AfterFunc(20*time.Second, func() {
+		late.Store(true)
+		s.ep.Wake()
+	})
+	defer timer.Stop()
+	for !s.finished() && !late.Load() {
 		s.used, s.deal = 0, s.deal[:0]
 		for _, e := range s.ends {
 			s.record(e)
 		}
-		timeout := time.Duration(0)
-		if len(s.deal) == 0 {
-			timeout = time.Until(deadline) // only an event can help
+		if len(s.deal) > 0 {
+			s.tick()
+			continue
 		}
-		n, err := s.b.Tick(len(s.deal), timeout)
-		if err != nil {
+		// Only an event can help.
+		if err := s.ep.Park(func() bool { return s.tick() > 0 || late.Load() }); err != nil {
 			s.Fatal(err)
 		}
-		if time.Now().After(deadline) {
-			s.Fatal("it hangs")
-		}
-		for i, f := range s.deal {
-			f(s.sh.Entries[i].Ret)
-		}
-		for _, ev := range s.sh.Events[:n] {
-			s.event(s.byFD[ev.FD], ev)
-		}
 	}
+	if late.Load() {
+		s.Fatal("it hangs")
+	}
+}
+
+// tick runs what is recorded, and returns how many events there were.
+func (s *streams) tick() int {
+	s.Helper()
+	n, err := s.b.Tick(len(s.deal))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for i, f := range s.deal {
+		f(s.sh.Entries[i].Ret)
+	}
+	for _, ev := range s.sh.Events[:n] {
+		s.event(s.byFD[ev.FD], ev)
+	}
+	return n
 }
 
 func (s *streams) finished() bool {

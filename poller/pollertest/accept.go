@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
-	"regexp"
 	"strings"
 	"unsafe"
 
@@ -49,7 +46,7 @@ var acceptCases = []testcase{
 	}},
 
 	{name: "more than a slot", config: poller.Config{Slots: 2, SlotSize: 4 * poller.AcceptedSize}, run: func(r *rig) {
-		l, at := r.listen("tcp4")
+		l, at := r.listen("unix") // there connect wakes the listener itself, and not later
 		for range 10 {
 			r.dial(at)
 		}
@@ -204,7 +201,7 @@ func sockaddr(a unix.Sockaddr) string {
 
 // outOfDescriptors leaves room for two of five connections.
 func outOfDescriptors(r *rig) {
-	l, at := r.listen("tcp4")
+	l, at := r.listen("unix")
 	for range 5 {
 		r.dial(at)
 	}
@@ -248,29 +245,5 @@ func outOfDescriptors(r *rig) {
 	}
 	if recs := r.accepted(ev); len(recs) != 3 {
 		r.Errorf("%d accepted, want the other 3", len(recs))
-	}
-}
-
-// envChild holds the name of the test that the process was started for.
-const envChild = "ESCA_POLLERTEST_CHILD"
-
-// inChild runs fn in a process of its own: this test binary once more, with
-// nothing but this test.
-func inChild(r *rig, fn func(*rig)) {
-	if os.Getenv(envChild) == r.Name() {
-		fn(r)
-		return
-	}
-	self, err := os.Executable()
-	r.must(err)
-	parts := strings.Split(r.Name(), "/")
-	for i, p := range parts {
-		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
-	}
-	cmd := exec.Command(self, "-test.run="+strings.Join(parts, "/"), "-test.v", "-test.count=1", "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), envChild+"="+r.Name())
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+r.Name()+" ") {
-		r.Errorf("in a process of its own: %v\n%s", err, out)
 	}
 }

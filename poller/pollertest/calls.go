@@ -42,7 +42,7 @@ var callCases = []testcase{
 		check(errno(unix.EBADF))
 	}},
 
-	{name: "while it waits", run: func(r *rig) {
+	{name: "while it is parked", run: func(r *rig) {
 		const callers, rounds = 4, 200
 		var left atomic.Int32
 		left.Store(callers)
@@ -63,9 +63,7 @@ var callCases = []testcase{
 				}
 			}()
 		}
-		for left.Load() > 0 {
-			r.tick(0, -1)
-		}
+		r.park(func() bool { return r.tick(0) > 0 || left.Load() == 0 })
 	}},
 
 	{name: "while tables run", run: func(r *rig) {
@@ -94,7 +92,7 @@ var callCases = []testcase{
 		callers.Wait()
 	}},
 
-	{name: "registers while it waits", run: func(r *rig) {
+	{name: "registers while it is parked", run: func(r *rig) {
 		a, b := r.pair()
 		r.write(b, "x")
 		ev := place(r, unix.EpollEvent{Events: poller.MaskIn})

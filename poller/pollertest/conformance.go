@@ -4,9 +4,10 @@
 //
 //	func TestConformance(t *testing.T) { pollertest.Conformance(t, poller.Direct) }
 //
-// It says what a table does (entries.go, chains.go), what a wait does (wait.go),
-// what an event carries (harvest.go, accept.go), and what may run beside it
-// (calls.go, counts.go). All of it works on real sockets.
+// It says what a table does (entries.go, chains.go), what a Tick sees (look.go) and
+// what a parked loop waits for (park.go), what an event carries (harvest.go,
+// accept.go), and what may run beside it (calls.go, counts.go). All of it works on
+// real sockets.
 package pollertest
 
 import (
@@ -38,7 +39,7 @@ func Conformance(t *testing.T, f poller.Factory) {
 		{"entries", entryCases},
 		{"chains", chainCases},
 	} {
-		// A table means the same whether it is only run or a wait follows.
+		// A table means the same whether it is only run or a look follows.
 		t.Run(g.name, func(t *testing.T) {
 			t.Run("run", func(t *testing.T) { runCases(t, f, g.cases, execRun) })
 			t.Run("tick", func(t *testing.T) { runCases(t, f, g.cases, execTick) })
@@ -48,7 +49,8 @@ func Conformance(t *testing.T, f poller.Factory) {
 		name  string
 		cases []testcase
 	}{
-		{"wait", waitCases},
+		{"look", lookCases},
+		{"park", parkCases},
 		{"harvest", harvestCases},
 		{"accept", acceptCases},
 		{"calls", callCases},

@@ -93,7 +93,7 @@ var harvestCases = []testcase{
 			}
 			// The other direction is as it was.
 			r.send(a, "still here")
-			if n := r.tick(1, 0); n != 0 {
+			if n := r.tick(1); n != 0 {
 				r.Errorf("%+v", r.sh.Events[:n])
 			}
 			r.n = 0
@@ -149,7 +149,7 @@ var harvestCases = []testcase{
 		r.arrived(a, "stays")
 	}},
 
-	{name: "interest changes while it waits", config: few, run: func(r *rig) {
+	{name: "interest changes while it is parked", config: few, run: func(r *rig) {
 		a, b := r.pair()
 		r.watch(a, 1, poller.HarvestNothing)
 		go func() {
@@ -193,7 +193,7 @@ var harvestCases = []testcase{
 		r.watch(a, 1, poller.HarvestRecv)
 		r.write(b, "old")
 		r.closeFD(a)
-		if n := r.tick(1, 0); n != 0 {
+		if n := r.tick(1); n != 0 {
 			r.Errorf("%+v", r.sh.Events[:n])
 		}
 		r.n = 0

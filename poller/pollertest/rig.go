@@ -4,6 +4,7 @@ package pollertest
 
 import (
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -27,7 +28,7 @@ func execRun(r *rig, n int) { r.b.Run(n) }
 
 func execTick(r *rig, n int) {
 	r.Helper()
-	if m := r.tick(n, 0); m != 0 {
+	if m := r.tick(n); m != 0 {
 		r.Fatalf("Tick reports %d events, and nothing is registered", m)
 	}
 }
@@ -213,30 +214,49 @@ func ret(v int64) string {
 }
 
 // tick is one Tick that must not fail.
-func (r *rig) tick(n int, timeout time.Duration) int {
+func (r *rig) tick(n int) int {
 	r.Helper()
-	m, err := r.b.Tick(n, timeout)
+	m, err := r.b.Tick(n)
 	if err != nil {
 		r.Fatalf("Tick: %v", err)
 	}
 	return m
 }
 
-// events ticks until want events have come, running what was recorded first.
-// A wait may end early, for a signal; it may not go on.
+// park parks until look, which has to leave nothing in the epoll when it returns
+// false, returns true.
+func (r *rig) park(look func() bool) {
+	r.Helper()
+	var gaveUp atomic.Bool
+	timer := time.AfterFunc(patience, func() {
+		gaveUp.Store(true)
+		r.ep.Wake()
+	})
+	defer timer.Stop()
+	r.must(r.ep.Park(func() bool { return look() || gaveUp.Load() }))
+	if gaveUp.Load() {
+		r.Fatalf("parked for %v, and what should have ended it has not", patience)
+	}
+}
+
+// events ticks, and parks in between, until want events have come, running what
+// was recorded first.
 func (r *rig) events(want int) (evs []poller.Event) {
 	r.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		m := r.tick(r.n, time.Until(deadline))
-		r.n = 0
-		evs = append(evs, r.sh.Events[:m]...)
-		if len(evs) == want {
-			return evs
+	r.park(func() bool {
+		for {
+			m := r.tick(r.n)
+			r.n = 0
+			evs = append(evs, r.sh.Events[:m]...)
+			if m == 0 || len(evs) >= want {
+				return len(evs) >= want
+			}
 		}
-		if len(evs) > want || time.Now().After(deadline) {
-			r.Fatalf("%d events, want %d: %+v", len(evs), want, evs)
-		}
+	})
+	if len(evs) > want {
+		r.Fatalf("%d events, want %d: %+v", len(evs), want, evs)
 	}
+	return evs
 }
 
 // event is events(1).
@@ -248,7 +268,7 @@ func (r *rig) event() poller.Event {
 // quiet looks, and there must be nothing.
 func (r *rig) quiet() {
 	r.Helper()
-	if m := r.tick(0, 0); m != 0 {
+	if m := r.tick(0); m != 0 {
 		r.Errorf("events without cause: %+v", r.sh.Events[:m])
 	}
 }

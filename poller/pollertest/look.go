@@ -4,91 +4,27 @@ package pollertest
 
 import (
 	"runtime"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/escahttp/esca/poller"
 )
 
-var waitCases = []testcase{
-	{name: "zero looks", run: func(r *rig) {
+var lookCases = []testcase{
+	{name: "it does not wait", run: func(r *rig) {
 		a, b := r.pair()
 		r.watch(a, 1, poller.HarvestRecv)
 		r.quiet()
 		r.write(b, "x")
-		if n := r.tick(0, 0); n != 1 {
+		if n := r.tick(0); n != 1 {
 			r.Errorf("%d events, want 1", n)
 		}
 	}},
 
-	{name: "negative waits until woken", run: func(r *rig) {
-		var woken atomic.Bool
-		time.AfterFunc(20*time.Millisecond, func() {
-			woken.Store(true)
-			r.ep.Wake()
-		})
-		early := 0
-		for done := false; !done; {
-			if n := r.tick(0, -1); n != 0 {
-				r.Fatalf("waking is no event, and there are %d", n)
-			}
-			if done = woken.Load(); !done {
-				early++
-			}
-		}
-		if early > 10 { // a signal may end a wait
-			r.Errorf("it ended %d times before it was woken", early)
-		}
-	}},
-
-	{name: "positive returns when the time is up", run: func(r *rig) {
-		for _, timeout := range []time.Duration{time.Microsecond, time.Millisecond, 12345 * time.Microsecond} {
-			r.lasts(timeout)
-		}
-	}},
-
-	{name: "what is ready ends it", run: func(r *rig) {
-		a, b := r.pair()
-		r.watch(a, 1, poller.HarvestRecv)
-		r.write(b, "x")
-		r.harvested(r.event())
-		go unix.Write(int(b), []byte("y")) // during the wait, or just before it
-		if got := r.harvested(r.event()); got != "y" {
-			r.Errorf("received %q", got)
-		}
-	}},
-
-	{name: "woken before", run: func(r *rig) {
+	{name: "waking is no event", run: func(r *rig) {
 		r.ep.Wake()
-		if n := r.tick(0, -1); n != 0 {
-			r.Errorf("waking is no event, and there are %d", n)
-		}
-	}},
-
-	{name: "woken once", run: func(r *rig) {
-		r.ep.Wake()
-		r.tick(0, -1)
-		r.lasts(10 * time.Millisecond)
-	}},
-
-	{name: "woken often", run: func(r *rig) {
-		for range 200 {
-			go r.ep.Wake() // before, during or after: the wait must not miss it
-			if n := r.tick(0, -1); n != 0 {
-				r.Fatalf("waking is no event, and there are %d", n)
-			}
-		}
-	}},
-
-	{name: "several wakes at once", run: func(r *rig) {
-		for range 3 {
-			r.ep.Wake()
-		}
-		r.tick(0, -1)
-		r.ep.Wake()
-		r.tick(0, -1)
+		r.quiet()
+		r.quiet()
 	}},
 
 	{name: "woken and ready", run: func(r *rig) {
@@ -102,11 +38,22 @@ var waitCases = []testcase{
 		r.quiet()
 	}},
 
-	{name: "entries run before the wait", run: func(r *rig) {
+	// Who is told of no event parks; so there must be none.
+	{name: "a wake hides no event", config: poller.Config{Events: 1}, run: func(r *rig) {
+		r.ep.Wake()
+		a, b := r.pair()
+		r.watch(a, 1, poller.HarvestRecv)
+		r.write(b, "x")
+		if n := r.tick(0); n != 1 {
+			r.Errorf("%d events, want 1", n)
+		}
+	}},
+
+	{name: "entries run before the look", run: func(r *rig) {
 		a, b := r.pair()
 		r.watch(b, 1, poller.HarvestRecv)
 		r.send(a, "to myself")
-		if n := r.tick(1, 0); n != 1 {
+		if n := r.tick(1); n != 1 {
 			r.Fatalf("%d events, want 1", n)
 		}
 		if got := r.harvested(r.sh.Events[0]); got != "to myself" {
@@ -120,50 +67,10 @@ var waitCases = []testcase{
 		r.watch(a, 1, poller.HarvestRecv)
 		r.write(b, "x")
 		r.send(c, "y")
-		if n := r.tick(1, -1); n != 1 {
+		if n := r.tick(1); n != 1 {
 			r.Fatalf("%d events, want 1", n)
 		}
 		r.arrived(d, "y")
-	}},
-
-	{name: "sleeps behind entries that are settled", run: func(r *rig) {
-		a, b := r.pair()
-		r.lasts(10*time.Millisecond, func() {
-			r.chain(r.send(a, "x"), r.nop(), r.sendMsg(a, "y", "z"))
-			r.recv(b, 3)
-		})
-	}},
-
-	{name: "does not sleep if there is something to see to", run: func(r *rig) {
-		a, b := r.pair()
-		c, d := r.tight()
-		r.fill(c)
-		for name, record := range map[string]func(){
-			"a failure":    func() { r.send(c, "x") },
-			"a short recv": func() { r.write(b, "x"); r.recv(a, 2) },
-			"a broken chain": func() {
-				r.chain(r.send(c, "x"), r.nop())
-			},
-			"asked to attend": func() { r.send(a, "x").Flags = poller.Attend },
-			"a nop to attend": func() { r.nop().Flags = poller.Attend },
-			"not the last":    func() { r.send(c, "x"); r.nop() },
-		} {
-			record()
-			var gaveUp atomic.Bool
-			timer := time.AfterFunc(patience, func() { gaveUp.Store(true); r.ep.Wake() })
-			n := r.tick(r.n, -1)
-			r.n = 0
-			if timer.Stop(); n != 0 || gaveUp.Load() {
-				r.Errorf("%s: %d events; slept: %v", name, n, gaveUp.Load())
-			}
-		}
-		r.received(d, 1)
-		// It still looks.
-		r.watch(b, 1, poller.HarvestNothing)
-		r.send(a, "x").Flags = poller.Attend
-		if n := r.tick(1, -1); n != 1 {
-			r.Errorf("%d events, want 1", n)
-		}
 	}},
 
 	{name: "registered and reported in one tick", run: func(r *rig) {
@@ -171,7 +78,7 @@ var waitCases = []testcase{
 		r.write(b, "early")
 		r.sh.SetInterest(a, 5, poller.HarvestRecv)
 		r.epollCtl(unix.EPOLL_CTL_ADD, a, 5, poller.MaskIn)
-		if n := r.tick(1, 0); n != 1 {
+		if n := r.tick(1); n != 1 {
 			r.Fatalf("%d events, want 1", n)
 		}
 		if ev := r.sh.Events[0]; ev.FD != a || ev.Gen != 5 || r.harvested(ev) != "early" {
@@ -206,7 +113,7 @@ var waitCases = []testcase{
 			r.Errorf("%+v", ev)
 		}
 		r.epollCtl(unix.EPOLL_CTL_MOD, a, 1, poller.MaskIn)
-		if n := r.tick(1, 0); n != 0 {
+		if n := r.tick(1); n != 0 {
 			r.Errorf("writable is still reported: %+v", r.sh.Events[0])
 		}
 	}},
@@ -220,7 +127,7 @@ var waitCases = []testcase{
 		r.write(d, "x")
 		r.epollCtl(unix.EPOLL_CTL_DEL, a, 1, 0)
 		r.closeFD(c)
-		if n := r.tick(2, 0); n != 0 {
+		if n := r.tick(2); n != 0 {
 			r.Errorf("%+v", r.sh.Events[:n])
 		}
 		r.arrived(a, "x")
@@ -258,7 +165,7 @@ var waitCases = []testcase{
 				runtime.LockOSThread() // and never unlocked: the thread ends here
 				r.send(a, data)
 				r.n = 0
-				if n, err := r.b.Tick(1, 0); n != 1 || err != nil {
+				if n, err := r.b.Tick(1); n != 1 || err != nil {
 					r.Errorf("Tick = %d, %v", n, err)
 				}
 			}()
@@ -277,7 +184,7 @@ var waitCases = []testcase{
 		r2.watch(c, 1, poller.HarvestRecv)
 		r.send(d, "from the first")
 		r2.send(b, "from the second")
-		if n := r.tick(1, 0); n != 0 {
+		if n := r.tick(1); n != 0 {
 			r.Errorf("the first loop reports %+v", r.sh.Events[:n])
 		}
 		r.n = 0
@@ -288,25 +195,4 @@ var waitCases = []testcase{
 			r.Errorf("received %q", got)
 		}
 	}},
-}
-
-// lasts fails unless a wait takes its time, behind what record records. A signal
-// may end a wait early, so one of several has to.
-func (r *rig) lasts(timeout time.Duration, record ...func()) {
-	r.Helper()
-	for range 10 {
-		for _, f := range record {
-			f()
-		}
-		start := time.Now()
-		n := r.tick(r.n, timeout)
-		r.n = 0
-		if n != 0 {
-			r.Fatalf("%d events without cause", n)
-		}
-		if time.Since(start) >= timeout {
-			return
-		}
-	}
-	r.Errorf("a wait of %v ends before its time", timeout)
 }

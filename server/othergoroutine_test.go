@@ -12,7 +12,7 @@ import (
 )
 
 // A connection that somebody else closes while it is idle ends for the hook too.
-func TestIdleConnClosedFromAside(t *testing.T) {
+func TestIdleConnClosedFromAnotherGoroutine(t *testing.T) {
 	onEach(t, func(t *testing.T, st stack) {
 		conns := make(chan net.Conn, 1)
 		fs := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {

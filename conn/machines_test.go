@@ -1,0 +1,444 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/escahttp/esca/poller"
+)
+
+// The machines of a connection, from every state that they can get into, with
+// everything that can happen and every result that the kernel can give: a loop
+// without a driver, whose kernel is this test. From each state that is found the
+// kernel is then made willing, and what was written has to be sent, in order, and a
+// closed connection to be gone.
+
+// world is a loop, a connection and its kernel.
+type world struct {
+	l *loop
+	c *Conn
+
+	fate   fate   // of the calls to come
+	wrote  []byte // accepted by the connection
+	sent   []byte // taken by the kernel
+	writes int
+	shut   bool // our stream has ended
+	closed bool // the descriptor is closed
+	errors []string
+	full   bool // the socket is, and has not been reported to be writable since
+	reset  bool // some call has said so
+}
+
+// fate is what the kernel does with transfers.
+type fate int
+
+const (
+	takesAll fate = iota
+	takesSome
+	isFull
+	isInterrupted
+	hasNoBuffers
+	isReset
+	fates
+)
+
+func (f fate) String() string {
+	return [...]string{"all", "some", "EAGAIN", "EINTR", "ENOBUFS", "ECONNRESET"}[f]
+}
+
+func (w *world) errorf(format string, args ...any) {
+	w.errors = append(w.errors, fmt.Sprintf(format, args...))
+}
+
+// worldBackend is the kernel.
+type worldBackend struct{ *world }
+
+func (b worldBackend) Run(n int)               { poller.Chain(b.l.sh.Entries[:n], b.Call) }
+func (b worldBackend) Tick(n int) (int, error) { b.Run(n); return 0, nil }
+func (b worldBackend) Counts() *poller.Counts  { return &poller.Counts{} }
+func (b worldBackend) Close() error            { return nil }
+func (b worldBackend) transfer(want uint64) int64 {
+	switch b.fate {
+	case takesSome:
+		b.full = true
+		return int64(want / 2)
+	case isFull:
+		b.full = true
+		return -int64(unix.EAGAIN)
+	case isInterrupted:
+		return -int64(unix.EINTR)
+	case hasNoBuffers:
+		return -int64(unix.ENOBUFS)
+	case isReset:
+		b.reset = true
+		return -int64(unix.ECONNRESET)
+	}
+	return int64(want)
+}
+
+func (b worldBackend) Call(e *poller.Entry) {
+	w := b.world
+	if e.NR == poller.Nop {
+		e.Ret = 0
+		return
+	}
+	if w.closed {
+		w.errorf("call %d on a descriptor that is closed", e.NR)
+	}
+	e.Ret = 0
+	switch e.NR {
+	case unix.SYS_SENDTO:
+		if w.shut {
+			w.errorf("a send after the end of our stream")
+		}
+		if w.full {
+			w.errorf("a send to a socket that is known to be full")
+		}
+		if e.Ret = b.transfer(e.Args[2]); e.Ret > 0 {
+			p := *(*unsafe.Pointer)(unsafe.Pointer(&e.Args[1])) // an address of the arena or the heap
+			w.sent = append(w.sent, unsafe.Slice((*byte)(p), e.Ret)...)
+		}
+	case unix.SYS_RECVFROM:
+		e.Ret = -int64(unix.EAGAIN) // what is discarded
+	case unix.SYS_SHUTDOWN:
+		w.shut = true
+	case unix.SYS_CLOSE:
+		w.closed = true
+	}
+}
+
+// event is something that can happen. It reports whether it can, at present.
+type event struct {
+	name string
+	do   func(w *world) bool
+}
+
+const mostWrites = 3
+
+func events() (evs []event) {
+	add := func(name string, do func(w *world) bool) { evs = append(evs, event{name, do}) }
+	write := func(w *world) []byte {
+		w.writes++
+		p := []byte{byte(2 * w.writes), byte(2*w.writes + 1)}
+		w.wrote = append(w.wrote, p...)
+		return p
+	}
+	writable := func(w *world) bool {
+		return w.c.writable() == nil && !w.c.out.locked && w.writes < mostWrites
+	}
+	add("write", func(w *world) bool {
+		if !writable(w) {
+			return false
+		}
+		if w.l.away() && w.c.out.state == outEmpty {
+			return false // sent directly, below
+		}
+		w.c.append(write(w))
+		return true
+	})
+	for f := range fates {
+		add("flush/"+f.String(), func(w *world) bool {
+			w.fate = f
+			if w.l.away() || w.l.table.n == 0 {
+				return false
+			}
+			w.l.flush()
+			return true
+		})
+		add("direct write/"+f.String(), func(w *world) bool {
+			w.fate = f
+			if !writable(w) || !w.l.away() || w.c.out.state != outEmpty {
+				return false
+			}
+			before := len(w.wrote)
+			if _, err := w.c.sendNow(write(w)); err != nil {
+				w.wrote = w.wrote[:before] // it was said not to be
+			}
+			return true
+		})
+		add("transfer under the writer's lock/"+f.String(), func(w *world) bool {
+			w.fate = f
+			if !w.c.out.locked || w.c.out.state != outEmpty || w.c.end.state != endOpen || w.c.writeLate() || w.writes >= mostWrites {
+				return false
+			}
+			before := len(w.wrote)
+			p := write(w)
+			n, _ := w.c.send(p)
+			w.wrote = append(w.wrote[:before], p[:n]...)
+			return true
+		})
+		add("header of a file/"+f.String(), func(w *world) bool {
+			w.fate = f
+			if !w.c.out.locked || w.c.out.state != outQueued || w.l.away() || w.c.end.state != endOpen {
+				return false
+			}
+			w.c.sendPart(w.l.getFrame(nil), &transfer{most: 1})
+			return true
+		})
+		add("the kernel is done/"+f.String(), func(w *world) bool {
+			w.fate = f
+			if w.l.phase != phaseCrossing {
+				return false
+			}
+			w.backend().Run(w.l.table.n)
+			w.l.phase = phaseAwake
+			w.l.afterTick(0, nil)
+			return true
+		})
+	}
+	add("cross", func(w *world) bool {
+		if w.l.away() || w.l.table.n == 0 && len(w.l.dirty) == 0 {
+			return false
+		}
+		w.l.queueDirty()
+		w.l.phase = phaseCrossing
+		return true
+	})
+	add("writer's lock", func(w *world) bool {
+		if !writable(w) {
+			return false
+		}
+		w.c.out.locked = true
+		return true
+	})
+	add("writer's unlock", func(w *world) bool {
+		if !w.c.out.locked {
+			return false
+		}
+		w.c.unlockOutput()
+		return true
+	})
+	add("EPOLLOUT", func(w *world) bool { return w.event(unix.EPOLLOUT, 0) })
+	add("input", func(w *world) bool { return w.event(unix.EPOLLIN, 0) })
+	add("end of input", func(w *world) bool { return w.event(unix.EPOLLIN|unix.EPOLLRDHUP, 1) })
+	add("write deadline", func(w *world) bool {
+		if w.c.end.state != endOpen || w.c.wdl != 0 || w.l.away() {
+			return false
+		}
+		w.c.wdl = w.l.now + 1
+		w.c.arm()
+		w.l.now++
+		w.c.timeUp(w.l.now)
+		return true
+	})
+	add("linger limit", func(w *world) bool {
+		if w.c.end.limit == 0 || w.c.end.state > endDiscarding || w.l.away() {
+			return false
+		}
+		w.c.timeUp(w.c.end.limit)
+		return true
+	})
+	add("Close", func(w *world) bool {
+		if w.c.end.state != endOpen {
+			return false
+		}
+		w.c.close()
+		return true
+	})
+	add("Close with SetLinger(0)", func(w *world) bool {
+		if w.c.end.state != endOpen {
+			return false
+		}
+		w.c.end.abort = true
+		w.c.close()
+		return true
+	})
+	add("CloseWrite", func(w *world) bool {
+		if w.c.end.state != endOpen || w.c.out.fin != finNone {
+			return false
+		}
+		w.c.out.fin = finWanted
+		w.c.dirty()
+		return true
+	})
+	return evs
+}
+
+func (w *world) backend() worldBackend { return worldBackend{w} }
+
+// event dispatches one from the kernel.
+func (w *world) event(mask uint32, eof int32) bool {
+	if w.l.away() || w.closed || mask&unix.EPOLLOUT != 0 && !w.c.out.armed {
+		return false
+	}
+	w.full = w.full && mask&unix.EPOLLOUT == 0
+	w.l.dispatch(&poller.Event{FD: w.c.fd, Gen: w.c.gen, Mask: mask, Slot: -1, EOF: eof})
+	return true
+}
+
+// key tells states apart, as far as they differ in what can come of them.
+func (w *world) key() string {
+	in, o, e := &w.c.in, &w.c.out, &w.c.end
+	entries := ""
+	for i := range w.l.table.n {
+		entries += fmt.Sprint(w.l.sh.Entries[i].NR, w.l.sh.Entries[i].Flags, " ")
+	}
+	return fmt.Sprint(w.l.phase, in.state, in.more, in.hup, o.state, o.fin, o.locked, o.armed, o.told, len(o.backlog), w.c.pending(), w.c.wdl != 0,
+		e.state, e.abort, e.limit != 0, w.c.timer.i != 0, w.c.isDirty, w.writes, w.shut, w.closed, len(w.sent) == len(w.wrote), entries)
+}
+
+// check is what holds in every state.
+func (w *world) check() {
+	o, e := &w.c.out, &w.c.end
+	is := func(so bool, what string) {
+		if !so {
+			w.errorf("%s", what)
+		}
+	}
+	is(strings.HasPrefix(string(w.wrote), string(w.sent)), "what was sent is not what was written, in order")
+	switch o.state {
+	case outEmpty:
+		is(o.entry < 0 && len(o.backlog) == 0, "empty, and has bytes")
+	case outQueued, outSending:
+		is(o.entry >= 0 && w.l.table.owners[o.entry] == w.c, "has no send in the table")
+	case outBacklog:
+		is(w.c.isDirty && len(o.backlog) > 0, "a backlog that is forgotten")
+	case outBlocked:
+		is(w.c.isDirty, "a full socket that nobody will ask for")
+	case outAsked:
+		is(o.armed, "a full socket that will not be reported")
+	case outFailed:
+		is(len(o.backlog) == 0 && o.err != nil, "failed, and has bytes or no error")
+	}
+	if o.state != outFailed && !w.closed {
+		is(len(w.sent)+w.c.pending() == len(w.wrote) || w.l.phase == phaseCrossing, fmt.Sprintf("of %d bytes %d are sent and %d to be", len(w.wrote), len(w.sent), w.c.pending()))
+	}
+	if e.state == endFlushing || e.state == endDiscarding {
+		is(e.limit != 0 && w.c.timer.i != 0, "ends without a limit")
+	}
+	if e.state == endFlushing {
+		is(w.c.isDirty || o.entry >= 0 || o.state == outAsked || o.locked, "a close that is forgotten")
+	}
+	is((e.state == endGone) == w.closed || w.l.phase == phaseCrossing, "gone and not closed, or the other way round")
+}
+
+// settle makes the kernel willing, and sees where that leads.
+func (w *world) settle() {
+	w.fate = takesAll
+	if w.c.out.locked {
+		w.c.unlockOutput()
+	}
+	for range 30 {
+		if w.l.phase == phaseCrossing {
+			w.backend().Run(w.l.table.n)
+			w.l.phase = phaseAwake
+			w.l.afterTick(0, nil)
+		}
+		w.event(unix.EPOLLOUT, 0)
+		if w.c.end.state == endDiscarding {
+			w.event(unix.EPOLLIN|unix.EPOLLRDHUP, 1)
+		}
+		w.l.queueDirty()
+		w.l.flush()
+		w.check()
+	}
+	o, e := &w.c.out, &w.c.end
+	switch {
+	case o.state == outFailed:
+	case string(w.sent) != string(w.wrote):
+		w.errorf("in the end %q was sent of %q", w.sent, w.wrote)
+	case o.state != outEmpty || o.fin == finWanted || o.armed && e.state == endOpen:
+		w.errorf("in the end: output %+v", *o)
+	}
+	if o.state == outFailed && !w.reset && e.limit == 0 && !e.abort && !o.told && w.c.wdl == 0 {
+		w.errorf("the output has failed for no reason: %v", o.err)
+	}
+	if e.state != endOpen && e.state != endGone {
+		w.errorf("in the end: %+v", *e)
+	}
+	if n := w.l.sh.FreeSlots(); n != slots {
+		w.errorf("%d of %d slots are free", n, slots)
+	}
+}
+
+const slots = 4 // of a world
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	ep, err := poller.OpenEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := poller.NewShared(poller.Config{Entries: 8, Events: 4, Slots: slots, SlotSize: 4096, Arena: 64 << 10, MaxFD: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &group{opt: buildOptions([]Option{WithLogger(log.New(io.Discard, "", 0))})}
+	g.watcher = newWatcher(nil)
+	l := &loop{group: g, ep: ep, sh: sh, done: make(chan struct{})}
+	l.accepts.fd = -1
+	l.alarm.init(l)
+	l.table.init(sh)
+	w := &world{l: l}
+	l.be = w.backend()
+	t.Cleanup(func() { ep.Close(); sh.Unmap() })
+	return w
+}
+
+// begin starts over, with a new connection.
+func (w *world) begin() {
+	*w = world{l: w.l}
+	l := w.l
+	l.be = w.backend()
+	l.conns, l.dirty, l.timers, l.phase, l.table.n, l.table.used = nil, nil, timers{}, phaseAwake, 0, 0
+	l.now = clockNow()
+	w.c = l.register(33, sockaddr{}, nil, false)
+	l.flush()
+}
+
+func TestMachines(t *testing.T) {
+	evs := events()
+	w := newWorld(t)
+	w.l.mu.Lock()
+	defer w.l.mu.Unlock()
+	type path []int
+	names := func(p path) (s string) {
+		for _, i := range p {
+			s += evs[i].name + ", "
+		}
+		return s
+	}
+	known := map[string]bool{}
+	todo := []path{{}}
+	met := map[string]bool{}
+	for tried := 0; len(todo) > 0; tried++ {
+		p := todo[0]
+		todo = todo[1:]
+		for i := range evs {
+			w.begin()
+			for _, j := range p {
+				evs[j].do(w)
+			}
+			from := w.c.out.state
+			if !evs[i].do(w) {
+				continue
+			}
+			met[fmt.Sprint(from, evs[i].name)] = true
+			w.check()
+			q := append(append(path{}, p...), i)
+			key := w.key()
+			if len(w.errors) == 0 {
+				w.settle()
+			}
+			if len(w.errors) > 0 {
+				t.Fatalf("after %s%s", names(q), strings.Join(w.errors, "; "))
+			}
+			if !known[key] {
+				known[key] = true
+				todo = append(todo, q)
+			}
+		}
+	}
+	t.Logf("%d states, %d pairs of output state and event", len(known), len(met))
+	if len(known) < 1000 || len(met) < 60 {
+		t.Errorf("only %d states and %d pairs of state and event were met: the walk does not get anywhere", len(known), len(met))
+	}
+}
