@@ -31,6 +31,7 @@ setup:       ## install what the race detector needs, where it is missing
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev >/dev/null; } || \
 	  { echo "make test needs gcc, for the race detector: apt-get install gcc libc6-dev"; exit 1; }
 	$(GO) mod download
+	$(GO) -C bench/benchserver-pg mod download
 
 cross:       ## build for every system and without cgo
 	CGO_ENABLED=0 $(GO) build $(PKGS)
@@ -43,6 +44,7 @@ lint:        ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these (make fmt):"; gofmt -l .; exit 1; }
 	$(GO) vet $(PKGS)
 	$(GO) run $(STATIC) $(PKGS)
+	$(GO) -C bench/benchserver-pg vet ./...
 
 fmt:         ## gofmt
 	gofmt -w .

@@ -51,7 +51,7 @@ func checkAnswers(addr string, l load) (answer, error) {
 	in := bufio.NewReader(wire)
 
 	batch, batches := max(1, l.pipeline), answersChecked
-	if l.close {
+	if l.close || l.rare {
 		batches = 1
 	}
 	var first answer

@@ -5,6 +5,9 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/escahttp/esca/bench/internal/serving"
 )
 
 // placement says where server and load generator run.
@@ -27,10 +30,13 @@ const (
 type load struct {
 	path     string
 	conns    int
-	pipeline int    // requests written at once; 0 and 1: one
-	close    bool   // a connection per request
-	body     []byte // the only right answer
-	echo     int    // instead of requests: bytes of messages that come back
+	pipeline int           // requests written at once; 0 and 1: one
+	close    bool          // a connection per request
+	pace     time.Duration // between the requests of a connection, whenever they are answered; 0: as soon as they are
+	body     []byte        // the only right answer
+	echo     int           // instead of requests: bytes of messages that come back
+	inside   bool          // by clients of net/http in the server's own process
+	rare     bool          // answers come so seldom that one is checked, and none while it runs
 }
 
 func (l load) String() string {
@@ -43,8 +49,14 @@ func (l load) String() string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "GET %s (%s) over %s", l.path, byteSize(len(l.body)), plural(l.conns, "connection"))
+	if l.inside {
+		b.WriteString(" of net/http in the server's own process")
+	}
 	if l.pipeline > 1 {
 		fmt.Fprintf(&b, ", %d pipelined", l.pipeline)
+	}
+	if l.pace > 0 {
+		fmt.Fprintf(&b, ", one each %v on each", l.pace)
 	}
 	if l.close {
 		b.WriteString(", a connection per request")
@@ -62,9 +74,15 @@ type comparison struct {
 	placement placement
 	unix      bool   // over a unix socket instead of loopback TCP
 	loads     []load // all at once
+	steady    bool   // measured in runs without a pause only, as latencies are what is asked for
+	procs     int    // GOMAXPROCS of the servers; 0: Go's default, and 1 where pinned
 	idle      int    // instead of a load: measure memory with this many idle connections
 	loops     int    // event loops of esca; 0: its default
 	frame     int    // bytes of the messages that an echo answers one by one; 0: as they come
+	late      bool   // the servers tell how late goroutines ran that they had started
+	slow      string // name of the file that the servers find on a slow disk
+	upstream  *upstream
+	asks      string // where upstream is, once it has been started
 	degree    int    // most entries a table of esca's has, and events a tick; 0: its default
 	goals     []goal
 	kinds     kind
@@ -107,6 +125,15 @@ func (c *comparison) conditions() string {
 	} else {
 		parts = append(parts, "nothing pinned")
 	}
+	if c.procs > 0 {
+		parts = append(parts, fmt.Sprintf("GOMAXPROCS=%d", c.procs))
+	}
+	if c.upstream != nil {
+		parts = append(parts, "beside "+c.upstream.name)
+	}
+	if c.slow != "" {
+		parts = append(parts, fmt.Sprintf("a disk that takes %v to read /%s", serving.SlowDisk, c.slow))
+	}
 	if c.loops > 0 {
 		parts = append(parts, "esca with "+plural(c.loops, "loop"))
 	}
@@ -122,7 +149,8 @@ func (c *comparison) conditions() string {
 // goal is a limit that a figure is judged by.
 type goal struct {
 	Metric  string  `json:"metric"`
-	Against string  `json:"against,omitempty"` // the limit is for the ratio to this server; empty: for the reference alone
+	Of      string  `json:"of,omitempty"`      // the server that is judged; empty: the reference
+	Against string  `json:"against,omitempty"` // the limit is for the ratio to this server; empty: for that one alone
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"at_least,omitempty"`
 }
@@ -135,7 +163,11 @@ func (g goal) String() string {
 	if g.Against != "" {
 		of = "/" + g.Against
 	}
-	return fmt.Sprintf("%s%s %s %g", g.Metric, of, op, g.Limit)
+	who := ""
+	if g.Of != "" {
+		who = g.Of + ": "
+	}
+	return fmt.Sprintf("%s%s%s %s %g", who, g.Metric, of, op, g.Limit)
 }
 
 func (g goal) met(s summary) bool {

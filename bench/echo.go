@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/escahttp/esca/bench/internal/latency"
 )
 
 // echoStarts is at how many places of the same bytes messages begin: neighbours
@@ -85,7 +87,7 @@ func echo(g generation) (result, error) {
 	for _, c := range e.all {
 		unix.Close(c.fd)
 	}
-	base.res.percentiles(base.times)
+	base.res.Percentiles = latency.Of(base.times)
 	return base.res, nil
 }
 

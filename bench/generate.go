@@ -10,17 +10,19 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/escahttp/esca/bench/internal/latency"
 )
 
 // generateArg, as the first argument, turns bench into a load generator for
-// unix sockets, which wrk does not know, and for a connection per request, of
-// which wrk takes one that was closed early for a good one. It is a process of
+// unix sockets, which wrk does not know, for a connection per request, of which
+// wrk takes one that was closed early for a good one, and for requests that are
+// due whether or not the one before is answered. It is a process of
 // its own, so that it can be placed as wrk is, and one thread that waits by
 // epoll. It compares every answer with the right one.
 const generateArg = "generate"
@@ -34,13 +36,16 @@ type generation struct {
 	Addr     string        `json:"addr"` // HOST:PORT or unix:PATH
 	Request  []byte        `json:"request"`
 	Conns    int           `json:"conns"`
-	Close    bool          `json:"close"` // a connection per request
+	Close    bool          `json:"close"`   // a connection per request
+	Pace     time.Duration `json:"pace_ns"` // between the requests of a connection
 	Duration time.Duration `json:"duration_ns"`
 	Size     int64         `json:"size"` // of an answer on the wire
 	Body     []byte        `json:"body"` // with which each ends
 
 	Echo     int `json:"echo"`     // instead: bytes of messages that come back
 	Pipeline int `json:"pipeline"` // of them under way at once
+
+	Inside bool `json:"inside"` // instead: have the server do it with as many clients of its own
 
 	ended *atomic.Bool // set when it is told to end before its time
 }
@@ -78,8 +83,11 @@ func generateMain(in io.Reader, out io.Writer) error {
 		g.ended.Store(true)
 	}()
 	run := generate
-	if g.Echo > 0 {
+	switch {
+	case g.Echo > 0:
 		run = echo
+	case g.Inside:
+		run = inside
 	}
 	res, err := run(g)
 	if err != nil {
@@ -111,6 +119,8 @@ type client struct {
 	fd      int
 	answer  []byte
 	started time.Time // of the request, or of the connection that is made for it
+	due     time.Time // the request, where there is a pace
+	rests   bool      // until the next one is due
 }
 
 func generate(g generation) (result, error) {
@@ -130,7 +140,7 @@ func generate(g generation) (result, error) {
 	}
 	events := make([]unix.EpollEvent, 512)
 	for g.goesOn(gen.now.Sub(began)) {
-		n, err := unix.EpollWait(gen.epoll, events, 100)
+		n, err := unix.EpollWait(gen.epoll, events, gen.patience())
 		if err != nil && err != unix.EINTR {
 			return result{}, err
 		}
@@ -140,26 +150,19 @@ func generate(g generation) (result, error) {
 				gen.receive(c)
 			}
 		}
+		gen.askDue()
 		if n == 0 {
 			gen.dropStalled()
 		}
 	}
+	gen.countWaiting()
 	gen.res.Elapsed = gen.now.Sub(began)
 	for _, c := range gen.clients {
 		gen.res.Bytes += int64(len(c.answer))
 		unix.Close(c.fd)
 	}
-	gen.res.percentiles(gen.times)
+	gen.res.Percentiles = latency.Of(gen.times)
 	return gen.res, nil
-}
-
-func (r *result) percentiles(times []time.Duration) {
-	if len(times) == 0 {
-		return
-	}
-	slices.Sort(times)
-	at := func(p float64) time.Duration { return times[min(len(times)-1, int(p*float64(len(times))))] }
-	r.P50, r.P99, r.P999 = at(0.5), at(0.99), at(0.999)
 }
 
 // receive takes what a connection has brought, and asks again when the answer
@@ -192,11 +195,14 @@ func (g *generator) receive(c *client) {
 	g.res.Requests++
 	g.res.Bytes += g.Size
 	g.times = append(g.times, g.now.Sub(c.started))
-	if g.Close {
+	switch {
+	case g.Close:
 		g.replace(c)
-		return
+	case g.Pace > 0:
+		g.rest(c)
+	default:
+		g.ask(c)
 	}
-	g.ask(c)
 }
 
 // failed counts an error, and goes on with another connection.
@@ -217,7 +223,7 @@ func (g *generator) replace(c *client) {
 		delete(g.clients, int32(c.fd))
 		unix.Close(c.fd)
 	}
-	c = &client{started: g.now}
+	c = &client{started: g.now, due: g.now}
 	if err := g.connect(c); err != nil {
 		g.res.Errors++
 		return

@@ -21,6 +21,7 @@ type machine struct {
 	Go          string    `json:"go"`
 	Nginx       string    `json:"nginx"`
 	Lighttpd    string    `json:"lighttpd"`
+	Postgres    string    `json:"postgres,omitempty"`
 	Started     time.Time `json:"started"`
 	Command     []string  `json:"command"`
 	Network     string    `json:"network"` // whose it was, and TCP's congestion control in it
@@ -38,6 +39,7 @@ func thisMachine(network string) machine {
 		Go:          runtime.Version(),
 		Nginx:       version("nginx", "nginx-light"),
 		Lighttpd:    version("lighttpd", "lighttpd"),
+		Postgres:    postgresVersion(),
 		Started:     time.Now(),
 		Command:     os.Args[1:],
 		Network:     network,

@@ -14,7 +14,8 @@
 // The sides of a comparison run at the same time and take turns of a tenth of a
 // second, a b c, c b a, ..., because the machine is never equally fast twice, and
 // they are started anew now and then, because no two processes of one program are
-// equally fast; what is reported is the mean of the rounds' ratios. They run in a
+// equally fast; what is reported is the mean of the rounds' ratios. Where latencies
+// are what is asked for, turns are of a second, and nothing pauses. They run in a
 // network namespace of their own, if that is permitted, lest the machine's
 // congestion control is measured. All sides have to give the same, right answer
 // before, while and after, or nothing is reported of them.
@@ -148,7 +149,7 @@ func run() error {
 		return nil
 	}
 	end := time.Now().Add(q.within)
-	network, err := ownNetwork()
+	network, err := ownNetwork(chosen)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -41,6 +40,7 @@ const (
 	aroundEach  = 60 * time.Millisecond  // what a side takes in a round, or a run, beyond its duration
 	startingOne = 200 * time.Millisecond // and a server to start, be checked twice and stop
 	idleRun     = idleWait + 2*time.Second
+	steadyShare = 3 // rounds without a pause are a third as many: each is longer
 )
 
 // startsOf is how often the servers of a comparison are started. With nothing
@@ -57,8 +57,11 @@ func (r *runner) startsOf(c *comparison) int {
 // a round is long, and as many of them would take most of the time there is; what
 // differs from start to start weighs more there.
 func (r *runner) roundsOf(c *comparison) int {
-	if c.idle > 0 {
+	switch {
+	case c.idle > 0:
 		return 1
+	case c.steady:
+		return (r.rounds + steadyShare - 1) / steadyShare
 	}
 	asFew := min(2, r.rounds)
 	return max(asFew, min(r.rounds, int(time.Duration(r.rounds)*2*r.duration/c.driven(r.duration))))
@@ -78,11 +81,23 @@ func (r *runner) estimate(c *comparison, done int) time.Duration {
 }
 
 // wholesOf is how many of the first starts have a run without a pause. Latencies
-// and rates are reported as they were, not as ratios that have to be known well.
-func (r *runner) wholesOf(c *comparison) int { return min(r.starts, r.startsOf(c)) }
+// and rates are reported as they were, not as ratios that have to be known well,
+// unless a goal is about such a ratio.
+func (r *runner) wholesOf(c *comparison) int {
+	switch {
+	case c.steady:
+		return 0 // it has no others
+	case slices.ContainsFunc(c.goals, func(g goal) bool { return g.Against != "" && metricNamed(g.Metric).whole }):
+		return r.startsOf(c)
+	}
+	return min(r.starts, r.startsOf(c))
+}
 
 // startCost is how long the rounds after one start take.
 func (r *runner) startCost(c *comparison) time.Duration {
+	if c.steady {
+		return time.Duration(r.present(c)) * (startingOne + time.Duration(1+r.roundsOf(c))*(r.whole+aroundEach))
+	}
 	each := startingOne + c.driven(warmup) + aroundEach + time.Duration(r.roundsOf(c))*(c.driven(r.duration)+aroundEach)
 	return time.Duration(r.present(c)) * each
 }
@@ -101,14 +116,17 @@ func (r *runner) present(c *comparison) (n int) {
 func (r *runner) newOutcome(c *comparison) *outcome {
 	out := &outcome{
 		Name: c.name, Family: c.family, X: c.x, Conditions: c.conditions(), Placement: c.placement,
-		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.roundsOf(c), Wholes: r.wholesOf(c), Goals: c.goals,
+		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.roundsOf(c), Wholes: r.wholesOf(c), Steady: c.steady, Goals: c.goals,
 	}
 	for _, s := range c.sides {
 		out.Sides = append(out.Sides, side{Server: s.name})
 	}
-	if c.idle > 0 {
+	switch {
+	case c.idle > 0:
 		out.Loads, out.Wholes = 0, 0
-	} else {
+	case c.steady:
+		out.Driven, out.Turn = r.whole.String(), r.whole.String()
+	default:
 		out.Driven, out.Turn = c.driven(r.duration).String(), c.turn().String()
 	}
 	return out
@@ -133,6 +151,20 @@ func (r *runner) compare(ctx context.Context, c *comparison, out *outcome, start
 // also a run of each without a pause, and after the very first crossings are
 // counted.
 func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome, start int) {
+	if !slices.ContainsFunc(out.Sides, func(s side) bool { return s.Problem == problem{} }) {
+		return
+	}
+	if c.upstream != nil {
+		asked, addr, err := c.upstream.start(ctx, r.shop)
+		if err != nil {
+			r.leaveOut(ctx, c, out, err)
+			return
+		}
+		defer asked.stop() // after those that ask it
+		with := *c
+		with.asks = addr
+		c = &with
+	}
 	servers := r.startAll(ctx, c, out)
 	defer func() {
 		for _, srv := range servers {
@@ -154,22 +186,35 @@ func (r *runner) compareLoads(ctx context.Context, c *comparison, out *outcome, 
 		}
 	}
 	whole := func(round int) {
-		for i := range servers {
+		for k := range servers {
+			i := k
+			if round%2 == 0 { // a b c, c b a, as in turns
+				i = len(servers) - 1 - k
+			}
 			if servers[i] == nil || ctx.Err() != nil {
 				continue
 			}
 			s, err := r.measure(ctx, c, servers[i], r.whole, round == countingRound)
-			if err != nil {
+			switch {
+			case err != nil:
 				r.giveUp(ctx, out, servers, i, err)
-			} else {
+			case round != warmingRound:
 				r.record(out, s, round)
 			}
 		}
 	}
-	inTurns(warmingRound, warmup)
+	if c.steady {
+		whole(warmingRound)
+	} else {
+		inTurns(warmingRound, warmup)
+	}
 	rounds := r.roundsOf(c)
 	for round := range rounds {
-		inTurns(1+start*rounds+round, r.duration)
+		if n := 1 + start*rounds + round; c.steady {
+			whole(n)
+		} else {
+			inTurns(n, r.duration)
+		}
 	}
 	if start < r.wholesOf(c) {
 		whole(1 + start)
@@ -193,92 +238,6 @@ const (
 	warmingRound  = -1
 )
 
-// startAll starts every side that is there and answers right; the others are
-// nil, and so are those that had to be given up before.
-func (r *runner) startAll(ctx context.Context, c *comparison, out *outcome) []*running {
-	servers := make([]*running, len(c.sides))
-	var reference *answers
-	for i, s := range c.sides {
-		if ctx.Err() != nil {
-			break
-		}
-		if out.Sides[i].Problem.Kind != "" {
-			continue
-		}
-		srv, err := r.start(ctx, c, s)
-		if err == nil {
-			out.Sides[i].Command = strings.Join(srv.cmd.Args, " ")
-			servers[i] = srv
-			err = srv.check(c, &reference)
-		}
-		if err != nil {
-			r.giveUp(ctx, out, servers, i, err)
-		}
-	}
-	return servers
-}
-
-// giveUp goes on without a side.
-func (r *runner) giveUp(ctx context.Context, out *outcome, servers []*running, i int, err error) {
-	if servers[i] != nil {
-		servers[i].stop()
-		servers[i] = nil
-	}
-	if ctx.Err() != nil {
-		return // what was measured so far counts
-	}
-	p := problem{failed, err.Error()}
-	var not missingError
-	var refused wrongError
-	switch {
-	case errors.As(err, &not):
-		p.Kind = missing
-	case errors.As(err, &refused):
-		p.Kind = wrong
-	}
-	out.Sides[i].Problem = p
-	name := out.Sides[i].Server
-	switch {
-	case p.Kind != missing:
-		r.progress.note("%s: %s is %s", out.Name, name, p)
-	case !r.absent[name]: // once is enough
-		r.progress.note("%s is %s", name, p)
-		if r.absent == nil {
-			r.absent = map[string]bool{}
-		}
-		r.absent[name] = true
-	}
-}
-
-// start starts a server, and waits until it listens.
-func (r *runner) start(ctx context.Context, c *comparison, s *server) (*running, error) {
-	addr, err := r.shop.address(c.unix)
-	if err != nil {
-		return nil, err
-	}
-	argv, err := s.command(r.shop, c, addr)
-	if err != nil {
-		return nil, err
-	}
-	env := environment()
-	if c.placement == pinned {
-		argv, env = onCPU(serverCPU, argv), environment("GOMAXPROCS=1")
-	}
-	srv := &running{server: s, addr: addr, lines: make(chan string, 16)}
-	if srv.process, err = startProcess(argv, env, nil, lineWriter(srv.lines)); err != nil {
-		return nil, err
-	}
-	if err := srv.awaitListening(ctx, addr); err != nil {
-		srv.stop()
-		return nil, fmt.Errorf("it does not start: %w", err)
-	}
-	if srv.rest, err = residentSize(srv.pid()); err != nil {
-		srv.stop()
-		return nil, err
-	}
-	return srv, nil
-}
-
 // record keeps what was measured.
 func (r *runner) record(out *outcome, s sample, round int) {
 	s.Comparison, s.Round = out.Name, round
@@ -287,7 +246,7 @@ func (r *runner) record(out *outcome, s sample, round int) {
 	switch {
 	case round == countingRound:
 		m, what = crossings, "counting"
-	case s.Whole:
+	case s.Whole && !out.Steady:
 		m, what = throughput(0), fmt.Sprintf("start %d of %d", round, out.Wholes)
 	}
 	r.progress.show("%s, %s: %s: %.4g %s", out.Name, what, s.Server, m.value(s), m.name)
@@ -334,6 +293,11 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 	if err != nil {
 		return s, err
 	}
+	if c.late { // of what ran before
+		if _, err := srv.takeLateness(); err != nil {
+			return s, err
+		}
+	}
 	own := int64(0)
 	if count && srv.server.counts {
 		if own, err = srv.ownCrossings(ctx); err != nil {
@@ -374,6 +338,11 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 		return s, err
 	}
 	s.CPU = after - before
+	if c.late {
+		if s.Late, err = srv.takeLateness(); err != nil {
+			return s, err
+		}
+	}
 	othersAfter, err := othersTime()
 	if err != nil {
 		return s, err
@@ -401,10 +370,10 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 // itself where wrk cannot do it or would not notice that answers are wrong.
 func (r *runner) loadCommand(c *comparison, srv *running, i int, d time.Duration) (argv []string, input []byte, err error) {
 	l := c.loads[i]
-	if c.unix || l.close || l.echo > 0 {
+	if c.unix || l.close || l.echo > 0 || l.inside || l.pace > 0 {
 		return generatorCommand(c.placement, generation{
-			Addr: srv.addr, Request: []byte(l.request(srv.addr)), Conns: l.conns, Close: l.close,
-			Duration: d, Size: srv.sizes[i], Body: l.body, Echo: l.echo, Pipeline: l.pipeline,
+			Addr: srv.addr, Request: []byte(l.request(srv.addr)), Conns: l.conns, Close: l.close, Pace: l.pace,
+			Duration: d, Size: srv.sizes[i], Body: l.body, Echo: l.echo, Pipeline: l.pipeline, Inside: l.inside,
 		})
 	}
 	if r.wrk == "" {

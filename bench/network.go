@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -32,7 +34,7 @@ const (
 // 200 KiB over loopback cost any server 25 to 40 µs of CPU, the one or the other
 // for minutes; with CUBIC and Reno it costs the same each time. The limits of TCP's buffers
 // are the machine's all the same.
-func ownNetwork() (string, error) {
+func ownNetwork(chosen []comparison) (string, error) {
 	if network := os.Getenv(networkVar); network != "" {
 		return network, os.Unsetenv(networkVar)
 	}
@@ -42,6 +44,9 @@ func ownNetwork() (string, error) {
 	// What go build needs is out of reach from there. If it cannot be had, a
 	// build says so.
 	_ = build("go", "list", "-deps", module+"/bench/...", module+"/cmd/escahttp")
+	if root, err := projectRoot(); err == nil && slices.ContainsFunc(chosen, func(c comparison) bool { return c.upstream == postgres }) {
+		_ = build("go", "list", "-C", filepath.Join(root, postgresServer), "-deps", ".")
+	}
 	before, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return machineNetwork(err), nil

@@ -2,7 +2,11 @@
 
 package main
 
-import "slices"
+import (
+	"cmp"
+	"errors"
+	"slices"
+)
 
 // outcome is what came of a comparison, as it is written to the JSON file and
 // shown in table, report and charts.
@@ -17,6 +21,7 @@ type outcome struct {
 	Starts      int       `json:"starts"`           // of every server, that were asked for
 	Rounds      int       `json:"rounds"`           // after all of them together
 	Wholes      int       `json:"wholes"`           // of the starts, that a run without a pause came after
+	Steady      bool      `json:"steady,omitempty"` // all rounds are runs without a pause, and there are no others
 	Driven      string    `json:"driven,omitempty"` // how long every side was, in a round
 	Turn        string    `json:"turn,omitempty"`   // in turns of this
 	Goals       []goal    `json:"goals,omitempty"`
@@ -45,6 +50,19 @@ const (
 	wrong   = "wrong"   // it does not answer right, or not as the reference does
 )
 
+func problemOf(err error) problem {
+	p := problem{failed, err.Error()}
+	var not missingError
+	var refused wrongError
+	switch {
+	case errors.As(err, &not):
+		p.Kind = missing
+	case errors.As(err, &refused):
+		p.Kind = wrong
+	}
+	return p
+}
+
 func (p problem) String() string { return p.Kind + ": " + p.Why }
 
 // row is what is shown of one server in a comparison.
@@ -54,8 +72,10 @@ type row struct {
 	Value        float64   `json:"value"`         // of the outcome's Metric, this server's median
 	RPS          []float64 `json:"rps,omitempty"` // by load, medians as all that follows
 	P50          []float64 `json:"p50_ms,omitempty"`
+	P90          []float64 `json:"p90_ms,omitempty"`
 	P99          []float64 `json:"p99_ms,omitempty"`
 	P999         []float64 `json:"p999_ms,omitempty"`
+	Late         []float64 `json:"late_ms,omitempty"`       // goroutines that handlers started: the median, the 90th percentile, the most
 	Crossings    float64   `json:"crossings,omitempty"`     // a request, counted by the kernel
 	OwnCrossings float64   `json:"own_crossings,omitempty"` // a request, counted by the server
 	RestMiB      float64   `json:"rest_mib"`
@@ -97,7 +117,7 @@ func (o *outcome) usable(server string) bool {
 func (o *outcome) timed(server string, m metric) map[int]float64 {
 	byRound := map[int]float64{}
 	for _, s := range o.Runs {
-		if s.Server == server && s.Round > 0 && s.Whole == m.whole {
+		if s.Server == server && s.Round > 0 && (o.Steady || s.Whole == m.whole) {
 			byRound[s.Round] = m.value(s)
 		}
 	}
@@ -111,7 +131,7 @@ func (o *outcome) beside(a, b string, m metric) summary {
 	}
 	va, vb := o.timed(a, m), o.timed(b, m)
 	perStart := 1
-	if !m.whole && o.Starts > 0 {
+	if (o.Steady || !m.whole) && o.Starts > 0 {
 		perStart = max(1, o.Rounds/o.Starts)
 	}
 	var both []pair
@@ -165,8 +185,14 @@ func (o *outcome) summarize() {
 			}
 			r.RPS = append(r.RPS, own(throughput(load)))
 			r.P50 = append(r.P50, own(p50(load)))
+			r.P90 = append(r.P90, own(p90(load)))
 			r.P99 = append(r.P99, own(p99(load)))
 			r.P999 = append(r.P999, own(p999(load)))
+		}
+		for _, m := range []metric{lateP50, lateP90, lateMost} {
+			if v := own(m); v > 0 {
+				r.Late = append(r.Late, v)
+			}
 		}
 		for _, run := range o.Runs {
 			if run.Server == s.Server {
@@ -179,14 +205,16 @@ func (o *outcome) summarize() {
 }
 
 // verdicts judges the goals that are about the reference beside this server,
-// or about the reference alone if this is it.
+// or about the reference alone if this is it, and those about this server.
 func (o *outcome) verdicts(server string) (all []string) {
 	for _, g := range o.Goals {
-		if g.Against != server && (g.Against != "" || server != o.reference()) {
+		of := cmp.Or(g.Of, o.reference())
+		against := cmp.Or(g.Against, of)
+		if cmp.Or(g.Of, against) != server {
 			continue
 		}
 		m := metricNamed(g.Metric)
-		s := o.beside(o.reference(), server, m)
+		s := o.beside(of, against, m)
 		verdict := "missed"
 		switch {
 		case s.Rounds == 0:
@@ -195,7 +223,7 @@ func (o *outcome) verdicts(server string) (all []string) {
 			verdict = "met"
 		}
 		asked := o.Rounds
-		if m.whole {
+		if m.whole && !o.Steady {
 			asked = o.Wholes
 		}
 		if s.Rounds < asked {

@@ -101,6 +101,14 @@ func (p *process) failure() error {
 	return p.err
 }
 
+// failureToListen is why a server ended that was to go on.
+func (p *process) failureToListen() error {
+	if p.err == nil {
+		return errors.New("it ended before it listened")
+	}
+	return p.failure()
+}
+
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
@@ -115,10 +123,7 @@ func (p *process) awaitListening(ctx context.Context, addr string) error {
 	for {
 		select {
 		case <-p.exited:
-			if p.err == nil {
-				return errors.New("it ended before it listened")
-			}
-			return p.failure()
+			return p.failureToListen()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline:

@@ -73,7 +73,7 @@ func printTable(w io.Writer, rep *report) {
 	for _, o := range rep.Outcomes {
 		fmt.Fprintf(w, "\n%s: %s\n", o.Name, o.Conditions)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(t, "  server\t%s\t%s / this ±error (range)\trequests/s\tp50 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
+		fmt.Fprintf(t, "  server\t%s\t%s / this ±error (range)\trequests/s\tp50 / p90 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
 		for _, r := range o.Rows {
 			fmt.Fprintf(t, "  %s\t%.4g\t%s\t%s\t%s\t%s\t%d\t%.2f\t%s\n", r.Server, r.Value, r.Ratio(), each(r.RPS, "%.0f"),
 				r.Latencies(), r.Counted(), r.Errors, r.Others, strings.Join(r.Verdicts, "; "))
@@ -101,9 +101,26 @@ func (r row) Ratio() string {
 func (r row) Latencies() string {
 	var all []string
 	for i := range r.P50 {
-		all = append(all, fmt.Sprintf("%.2f / %.2f / %.2f", r.P50[i], r.P99[i], r.P999[i]))
+		all = append(all, milliseconds(r.P50[i], r.P90[i], r.P99[i], r.P999[i]))
 	}
-	return strings.Join(all, ", ")
+	text := strings.Join(all, ", ")
+	if len(r.Late) == 3 {
+		text += fmt.Sprintf("; goroutines late by %.3f / %.3f / %.3f (p50 / p90 / max)", r.Late[0], r.Late[1], r.Late[2])
+	}
+	return text
+}
+
+// milliseconds are times of one set; what an earlier bench did not tell is a dash.
+func milliseconds(times ...float64) string {
+	var all []string
+	for _, t := range times {
+		if t == 0 {
+			all = append(all, "-")
+		} else {
+			all = append(all, fmt.Sprintf("%.2f", t))
+		}
+	}
+	return strings.Join(all, " / ")
 }
 
 // Counted is what the kernel counted a request, and what the server did.

@@ -2,24 +2,29 @@
 
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/escahttp/esca/bench/internal/latency"
+)
 
 // sample is one timed run against one server.
 type sample struct {
-	Comparison string        `json:"comparison"`
-	Server     string        `json:"server"`
-	Round      int           `json:"round"`           // from 1; 0: the run that counts kernel crossings
-	Whole      bool          `json:"whole,omitempty"` // a run without a pause, one after each of the first starts: rates and latencies are of these, everything else is of the others
-	Started    time.Time     `json:"started"`
-	CPU        time.Duration `json:"cpu_ns"`               // of the server process and its children
-	Others     float64       `json:"others"`               // processors kept busy by what is not part of the run
-	Results    []result      `json:"results,omitempty"`    // by load
-	Crossings  int64         `json:"crossings,omitempty"`  // system calls, in round 0
-	Own        int64         `json:"own,omitempty"`        // of them by the server's own count, if it has one
-	Checked    int           `json:"checked,omitempty"`    // answers that were compared with the right one during the run
-	IdleRSS    int64         `json:"idle_rss,omitempty"`   // what idle connections added, in bytes
-	IdleConns  int           `json:"idle_conns,omitempty"` // how many they were
-	RestRSS    int64         `json:"rest_rss,omitempty"`   // resident memory before
+	Comparison string              `json:"comparison"`
+	Server     string              `json:"server"`
+	Round      int                 `json:"round"`           // from 1; 0: the run that counts kernel crossings
+	Whole      bool                `json:"whole,omitempty"` // a run without a pause, one after each of the first starts: rates and latencies are of these, everything else is of the others
+	Started    time.Time           `json:"started"`
+	CPU        time.Duration       `json:"cpu_ns"`               // of the server process and its children
+	Others     float64             `json:"others"`               // processors kept busy by what is not part of the run
+	Results    []result            `json:"results,omitempty"`    // by load
+	Crossings  int64               `json:"crossings,omitempty"`  // system calls, in round 0
+	Own        int64               `json:"own,omitempty"`        // of them by the server's own count, if it has one
+	Checked    int                 `json:"checked,omitempty"`    // answers that were compared with the right one during the run
+	Late       latency.Percentiles `json:"late,omitzero"`        // how late goroutines ran that handlers had started, by the server's own clock
+	IdleRSS    int64               `json:"idle_rss,omitempty"`   // what idle connections added, in bytes
+	IdleConns  int                 `json:"idle_conns,omitempty"` // how many they were
+	RestRSS    int64               `json:"rest_rss,omitempty"`   // resident memory before
 }
 
 func (s sample) requests() (n int64) {
@@ -81,21 +86,35 @@ func throughput(load int) metric {
 }
 
 func p50(load int) metric {
-	return latency("p50 ms", load, func(r result) time.Duration { return r.P50 })
+	return latencyOf("p50 ms", load, func(r result) time.Duration { return r.P50 })
+}
+
+func p90(load int) metric {
+	return latencyOf("p90 ms", load, func(r result) time.Duration { return r.P90 })
 }
 
 func p99(load int) metric {
-	return latency("p99 ms", load, func(r result) time.Duration { return r.P99 })
+	return latencyOf("p99 ms", load, func(r result) time.Duration { return r.P99 })
 }
 
 func p999(load int) metric {
-	return latency("p99.9 ms", load, func(r result) time.Duration { return r.P999 })
+	return latencyOf("p99.9 ms", load, func(r result) time.Duration { return r.P999 })
 }
 
-func latency(name string, load int, of func(result) time.Duration) metric {
+func latencyOf(name string, load int, of func(result) time.Duration) metric {
 	return metric{name, func(s sample) float64 {
 		return s.of(load, func(r result) float64 { return float64(of(r)) / float64(time.Millisecond) })
 	}, true}
+}
+
+var (
+	lateP50  = lateness("goroutines late p50 ms", func(p latency.Percentiles) time.Duration { return p.P50 })
+	lateP90  = lateness("goroutines late p90 ms", func(p latency.Percentiles) time.Duration { return p.P90 })
+	lateMost = lateness("goroutines late at most ms", func(p latency.Percentiles) time.Duration { return p.Max })
+)
+
+func lateness(name string, of func(latency.Percentiles) time.Duration) metric {
+	return metric{name, func(s sample) float64 { return float64(of(s.Late)) / float64(time.Millisecond) }, true}
 }
 
 // named is the metric under a name that says which load it is about.
@@ -104,5 +123,5 @@ func (m metric) named(name string) metric { return metric{name, m.value, m.whole
 // goalMetrics are the metrics that goals can be set for.
 var goalMetrics = []metric{
 	cpuPerRequest, idleBytes,
-	throughput(0).named("slow requests/s"), p99(1).named("quick p99 ms"),
+	p50(0), p99(0), throughput(0).named("slow requests/s"), p99(1).named("quick p99 ms"),
 }

@@ -90,15 +90,32 @@ func onBackend(backend string, command func(*workshop, *comparison, string) ([]s
 	}
 }
 
+// onPostgres is benchserver-pg, whose handlers query PostgreSQL, as this side.
+func onPostgres(side *server, runtime, backend string) *server {
+	build := func(w *workshop) (string, error) { return w.goBuildModule(postgresServer) }
+	return &server{name: side.name, command: onBackend(backend, started(build, runtime, backend)), counts: side.counts}
+}
+
 func benchserver(runtime, backend string) func(*workshop, *comparison, string) ([]string, error) {
+	return started(func(w *workshop) (string, error) { return w.goBuild("bench/benchserver") }, runtime, backend)
+}
+
+// started is how to start a server with the flags of package serving.
+func started(build func(*workshop) (string, error), runtime, backend string) func(*workshop, *comparison, string) ([]string, error) {
 	return func(w *workshop, c *comparison, addr string) ([]string, error) {
-		bin, err := w.goBuild("bench/benchserver")
+		bin, err := build(w)
 		if err != nil {
 			return nil, err
 		}
 		argv := []string{bin, "-runtime", runtime, "-addr", addr, "-root", w.root}
 		if c.frame > 0 {
 			argv = append(argv, "-frame", fmt.Sprint(c.frame))
+		}
+		if c.slow != "" {
+			argv = append(argv, "-slowfile", filepath.Join(w.root, c.slow))
+		}
+		if c.asks != "" {
+			argv = append(argv, "-upstream", c.asks)
 		}
 		if backend != "" {
 			argv = append(append(argv, "-backend", backend), loopFlags("-", c)...)

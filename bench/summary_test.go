@@ -54,6 +54,8 @@ func TestGoal(t *testing.T) {
 		{goal{Metric: "m", Against: "b", Limit: 0.95, AtLeast: true}, "m/b ≥ 0.95", false},
 		{goal{Metric: "m", Limit: 700}, "m ≤ 700", true},
 		{goal{Metric: "m", Limit: 500}, "m ≤ 500", false},
+		{goal{Metric: "m", Of: "c", Limit: 700}, "c: m ≤ 700", true},
+		{goal{Metric: "m", Of: "c", Against: "b", Limit: 0.2}, "c: m/b ≤ 0.2", false},
 	} {
 		if got := tc.g.String(); got != tc.text {
 			t.Errorf("goal %q, want %q", got, tc.text)
@@ -96,6 +98,22 @@ func TestVerdicts(t *testing.T) {
 			o.Starts, o.Wholes = 6, 5
 			o.Goals = []goal{{Metric: "slow requests/s", Against: "b", Limit: 0.95, AtLeast: true}}
 		}, []string{"slow requests/s/b ≥ 0.95: met, interrupted"}},
+		// Goals for the second of three are told with it, not with what it is beside.
+		{"of another than the reference", outcomeOf(5, 7, 10), func(o *outcome) {
+			o.Goals = []goal{{Metric: cpuPerRequest.name, Of: "b", Against: "a", Limit: 1.4}, {Metric: cpuPerRequest.name, Of: "b", Limit: 0.011}}
+		}, []string{"b: CPU µs/request/a ≤ 1.4: missed", "b: CPU µs/request ≤ 0.011: met"}},
+		{"of the reference, by another's name", outcomeOf(5, 7, 10), func(o *outcome) {
+			o.Goals = []goal{{Metric: cpuPerRequest.name, Of: "a", Against: "b", Limit: 1}}
+		}, nil},
+		{"without pauses", outcomeOf(5, 7, 10), func(o *outcome) {
+			o.Steady, o.Wholes = true, 0
+			o.Runs = slices.DeleteFunc(o.Runs, func(s sample) bool { return !s.Whole })
+			o.Goals = append(o.Goals, goal{Metric: "p50 ms", Against: "b", Limit: 1})
+		}, []string{"CPU µs/request/b ≤ 0.75: met", "p50 ms/b ≤ 1: met"}},
+		{"without pauses, and too few", outcomeOf(4, 7, 10), func(o *outcome) {
+			o.Steady, o.Wholes = true, 0
+			o.Goals = []goal{{Metric: "p50 ms", Against: "b", Limit: 1}}
+		}, []string{"p50 ms/b ≤ 1: met, interrupted"}},
 		// Figures of a server that turned out to answer wrongly are no figures.
 		{"wrong at the end", outcomeOf(5, 7, 10), func(o *outcome) { o.Sides[1].Problem = problem{wrong, "a 500"} }, nil},
 	} {
@@ -141,11 +159,17 @@ func TestSuiteNamesAreUnique(t *testing.T) {
 			t.Errorf("%s has two sides of one name", c.name)
 		}
 		for _, g := range c.goals {
-			if g.Against != "" && !names[g.Against] {
-				t.Errorf("%s: %s is judged beside a server that is not there", c.name, g)
+			if g.Against != "" && !names[g.Against] || g.Of != "" && !names[g.Of] {
+				t.Errorf("%s: %s is of, or beside, a server that is not there", c.name, g)
+			}
+			if !slices.ContainsFunc(goalMetrics, func(m metric) bool { return m.name == g.Metric }) {
+				t.Errorf("%s: %s is of no metric that there is", c.name, g)
 			}
 		}
 		for _, l := range c.loads {
+			if l.inside && !c.steady {
+				t.Errorf("%s: clients in the server's process cannot stand still while it is another's turn", c.name)
+			}
 			if len(l.body) == 0 && l.echo == 0 {
 				t.Errorf("%s: no right answer to GET %s", c.name, l.path)
 			}
@@ -167,6 +191,9 @@ func TestStartsAndRounds(t *testing.T) {
 		{"1,000", comparison{placement: free, loads: hello(1000)}, 6, 5, 3},
 		{"10,000", comparison{placement: free, loads: hello(10000)}, 6, 2, 3},
 		{"idle", comparison{placement: free, loads: hello(1), idle: 10}, 3, 1, 0},
+		{"steady", comparison{placement: free, loads: hello(1), steady: true}, 6, 3, 0},
+		{"a goal for latencies", comparison{placement: free, loads: hello(50), goals: asFast(fasthttpServer, 1)}, 6, 8, 6},
+		{"for latencies of esca alone", comparison{placement: free, loads: hello(50), goals: []goal{{Metric: p99(0).name, Limit: 1}}}, 6, 8, 3},
 	} {
 		o := r.newOutcome(&tc.c)
 		if o.Starts != tc.starts || o.Rounds != tc.starts*tc.rounds || o.Wholes != tc.wholes {

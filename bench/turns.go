@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/escahttp/esca/bench/internal/latency"
 )
 
 // The sides of a round take turns: each has its load generator, which is stopped
@@ -246,7 +248,7 @@ func settledTime(pid int) (time.Duration, error) {
 
 // withoutTimes is what pauses leave of a result.
 func (r result) withoutTimes() result {
-	r.Elapsed, r.P50, r.P99, r.P999 = 0, 0, 0, 0
+	r.Elapsed, r.Percentiles = 0, latency.Percentiles{}
 	return r
 }
 

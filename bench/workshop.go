@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"text/template"
@@ -128,17 +129,44 @@ func (w *workshop) goBuild(pkg string) (string, error) {
 	})
 }
 
+// goBuildModule builds the command that a module of its own, in this directory
+// of the project, is.
+func (w *workshop) goBuildModule(dir string) (string, error) {
+	bin := filepath.Join(w.dir, filepath.Base(dir))
+	return bin, w.once(bin, func() error {
+		root, err := projectRoot()
+		if err != nil {
+			return err
+		}
+		return build("go", "build", "-C", filepath.Join(root, dir), "-o", bin, ".")
+	})
+}
+
+func projectRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("go list -m %s: %w", module, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
 func build(argv ...string) error {
+	if output, err := complete(argv...); err != nil {
+		return fmt.Errorf("it does not build: %s", firstError(output))
+	}
+	return nil
+}
+
+// complete runs a command to its end, and returns what it wrote on standard error.
+func complete(argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
 	p, err := startProcess(argv, environment(), nil, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := p.wait(ctx); err != nil {
-		return fmt.Errorf("it does not build: %s", firstError(p.stderr.String()))
-	}
-	return nil
+	err = p.wait(ctx)
+	return p.stderr.String(), err
 }
 
 // firstError is the first line of a compiler's output that is about an error,

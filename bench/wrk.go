@@ -9,18 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/escahttp/esca/bench/internal/latency"
 )
 
 // result is what a load generator counted.
 type result struct {
 	Requests int64         `json:"requests"`
 	Elapsed  time.Duration `json:"elapsed_ns"`
-	P50      time.Duration `json:"p50_ns"`
-	P99      time.Duration `json:"p99_ns"`
-	P999     time.Duration `json:"p999_ns"`
 	Bytes    int64         `json:"bytes"`  // received, of answers still under way at the end too
 	Errors   int64         `json:"errors"` // connections that failed or stalled
 	Wrong    int64         `json:"wrong"`  // answers that were not the right one, as far as the generator looks
+	latency.Percentiles
 }
 
 // check tells how what was received during a load cannot have been the answers

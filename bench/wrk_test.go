@@ -7,18 +7,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/escahttp/esca/bench/internal/latency"
 )
 
 // counted is what conf/wrk-count.lua prints, after what wrk does.
 const counted = `Running 3s test @ http://127.0.0.1:18082/
 298223 requests in 3.01s, 13.50MB read
 
-counted {"requests":298223,"elapsed_ns":3010000000,"bytes":14155776,"errors":7,"wrong":3,"p50_ns":246000,"p99_ns":3090000,"p999_ns":5000000}
+counted {"requests":298223,"elapsed_ns":3010000000,"bytes":14155776,"errors":7,"wrong":3,"p50_ns":246000,"p90_ns":700000,"p99_ns":3090000,"p999_ns":5000000,"max_ns":6000000}
 `
 
 func TestParseWrk(t *testing.T) {
 	want := result{Requests: 298223, Elapsed: 3010 * time.Millisecond, Bytes: 14155776, Errors: 7, Wrong: 3,
-		P50: 246 * time.Microsecond, P99: 3090 * time.Microsecond, P999: 5 * time.Millisecond}
+		Percentiles: latency.Percentiles{P50: 246 * time.Microsecond, P90: 700 * time.Microsecond, P99: 3090 * time.Microsecond,
+			P999: 5 * time.Millisecond, Max: 6 * time.Millisecond}}
 	if got, err := parseWrk(counted); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
 
+	"github.com/escahttp/esca/bench/internal/serving"
 	"github.com/escahttp/esca/conn"
 	"github.com/escahttp/esca/server"
 )
@@ -27,8 +28,8 @@ type echoService struct {
 func newEcho() *echoService { return &echoService{booted: make(chan struct{})} }
 
 func init() {
-	runtimes["gnet-echo"] = func(string) service { return newEcho() }
-	runtimes["esca-echo"] = func(string) service { return escaEcho{newEcho()} }
+	runtimes["gnet-echo"] = func(serving.Config) (serving.Service, error) { return newEcho(), nil }
+	runtimes["esca-echo"] = func(serving.Config) (serving.Service, error) { return escaEcho{newEcho()}, nil }
 }
 
 // silent keeps gnet's lines out of what bench reads.
@@ -40,9 +41,9 @@ func silent() gnet.Option {
 	return gnet.WithLogger(l)
 }
 
-func (s *echoService) Serve(cfg config, ready func(string)) error {
-	network, addr := cfg.network()
-	s.ready, s.frame = func() { ready(addr) }, cfg.frame
+func (s *echoService) Serve(cfg serving.Config, ready func(string)) error {
+	network, addr := cfg.Network()
+	s.ready, s.frame = func() { ready(addr) }, cfg.Frame
 	if s.esca != nil {
 		return s.esca.Run(network+"://"+addr, gnet.WithMulticore(true), silent())
 	}
@@ -85,13 +86,13 @@ func (s *echoService) Shutdown(ctx context.Context) error {
 // escaEcho has what only esca tells.
 type escaEcho struct{ *echoService }
 
-func (s escaEcho) Serve(cfg config, ready func(string)) error {
+func (s escaEcho) Serve(cfg serving.Config, ready func(string)) error {
 	var opts []conn.Option
-	if cfg.loops > 0 {
-		opts = append(opts, conn.WithLoops(cfg.loops))
+	if cfg.Loops > 0 {
+		opts = append(opts, conn.WithLoops(cfg.Loops))
 	}
-	if cfg.backend != "" {
-		opts = append(opts, conn.WithBackend(cfg.backend))
+	if cfg.Backend != "" {
+		opts = append(opts, conn.WithBackend(cfg.Backend))
 	}
 	s.esca = server.NewGnet(s.echoService, opts...)
 	return s.echoService.Serve(cfg, ready)

@@ -7,6 +7,8 @@ import (
 	"context"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"github.com/escahttp/esca/bench/internal/serving"
 )
 
 // gnetAnswer has the headers and the length of the other runtimes' answer.
@@ -27,11 +29,13 @@ type gnetService struct {
 }
 
 func init() {
-	runtimes["gnet"] = func(string) service { return &gnetService{booted: make(chan struct{})} }
+	runtimes["gnet"] = func(serving.Config) (serving.Service, error) {
+		return &gnetService{booted: make(chan struct{})}, nil
+	}
 }
 
-func (s *gnetService) Serve(cfg config, ready func(string)) error {
-	network, addr := cfg.network()
+func (s *gnetService) Serve(cfg serving.Config, ready func(string)) error {
+	network, addr := cfg.Network()
 	s.ready = func() { ready(addr) }
 	return gnet.Run(s, network+"://"+addr, gnet.WithMulticore(true), silent())
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -6,14 +8,16 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/escahttp/esca/bench/internal/serving"
 )
 
 // nethttpService is the same handlers on the standard library.
 type nethttpService struct{ *http.Server }
 
 func init() {
-	runtimes["nethttp"] = func(string) service {
-		return nethttpService{&http.Server{Handler: http.HandlerFunc(handleNetHTTP)}}
+	runtimes["nethttp"] = func(serving.Config) (serving.Service, error) {
+		return nethttpService{&http.Server{Handler: http.HandlerFunc(handleNetHTTP)}}, nil
 	}
 }
 
@@ -25,8 +29,8 @@ func handleNetHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "Hello, World!")
 }
 
-func (s nethttpService) Serve(cfg config, ready func(string)) error {
-	ln, err := cfg.listen()
+func (s nethttpService) Serve(cfg serving.Config, ready func(string)) error {
+	ln, err := cfg.Listen()
 	if err != nil {
 		return err
 	}

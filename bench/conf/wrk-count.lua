@@ -15,7 +15,7 @@ function done(summary, latency, requests)
    local function ns(p) return latency:percentile(p / 100 * last) * 1000 end
    local e = summary.errors
    io.write(string.format(
-      '\ncounted {"requests":%.0f,"elapsed_ns":%.0f,"bytes":%.0f,"errors":%.0f,"wrong":%.0f,"p50_ns":%.0f,"p99_ns":%.0f,"p999_ns":%.0f}\n',
+      '\ncounted {"requests":%.0f,"elapsed_ns":%.0f,"bytes":%.0f,"errors":%.0f,"wrong":%.0f,"p50_ns":%.0f,"p90_ns":%.0f,"p99_ns":%.0f,"p999_ns":%.0f,"max_ns":%.0f}\n',
       summary.requests, summary.duration * 1000, summary.bytes,
-      e.connect + e.read + e.write + e.timeout, e.status, ns(50), ns(99), ns(99.9)))
+      e.connect + e.read + e.write + e.timeout, e.status, ns(50), ns(90), ns(99), ns(99.9), latency.max * 1000))
 end
