@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 )
 
 // version is set by the linker.
@@ -25,27 +28,30 @@ type backendsCmd struct{}
 type serveCmd struct {
 	Root string `arg:"" optional:"" help:"The directory to serve. Without it, a welcome site."`
 
-	Addr     string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH."`
-	Backend  string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
-	Loops    int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
-	TLSCert  string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM)."`
-	TLSKey   string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
-	Log      string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
-	Format   string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
-	CacheMiB int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for small files, in MiB."`
+	Addr       string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH."`
+	SocketMode mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
+	Backend    string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
+	Loops      int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
+	TLSCert    string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
+	TLSKey     string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
+	Log        string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
+	Format     string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
+	CacheMiB   int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 1 MiB, in MiB."`
+	ETag       string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
-	Revalidate   time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a file is taken to be unchanged before it is looked at again."`
-	ReadTimeout  time.Duration `default:"30s" env:"ESCAHTTP_READ_TIMEOUT" help:"Time for a request to arrive; 0: no limit."`
-	WriteTimeout time.Duration `default:"0s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"Time for an answer to be taken; 0: no limit."`
-	IdleTimeout  time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests."`
-	PerIP        int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
+	Revalidate      time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a name is taken to lead to the same file before it is looked at again."`
+	ReadTimeout     time.Duration `default:"30s" env:"ESCAHTTP_READ_TIMEOUT" help:"Time for a request to arrive; 0: no limit."`
+	WriteTimeout    time.Duration `default:"60s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"How long a client may take nothing of an answer before it is cut off; 0: no limit."`
+	IdleTimeout     time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests."`
+	ShutdownTimeout time.Duration `default:"20s" env:"ESCAHTTP_SHUTDOWN_TIMEOUT" help:"How long requests may take to finish when the server is asked to stop; 0: no limit."`
+	PerIP           int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
 }
 
 // usageError ends the program with status 2.
 type usageError struct{ error }
 
 // parse reads the command line. A nil run means that there is nothing to do.
-func parse(args []string) (run func() error, err error) {
+func parse(args []string) (run func(*errlog.Log) error, err error) {
 	var o options
 	exited := false
 	k, err := kong.New(&o,
@@ -83,6 +89,15 @@ func (s *serveCmd) check() error {
 		return fmt.Errorf("--cache-size=%d: give at least 1 (MiB)", s.CacheMiB)
 	case (s.TLSCert == "") != (s.TLSKey == ""):
 		return errors.New("TLS needs both --tls-cert and --tls-key")
+	case s.Addr == "unix:":
+		return errors.New("--addr=unix: names no socket: give a path, as in unix:/run/escahttp.sock")
+	case s.SocketMode.set && !strings.HasPrefix(s.Addr, "unix:"):
+		return errors.New("--socket-mode is for unix sockets: give --addr=unix:PATH as well")
+	}
+	if err := s.checkTimes(); err != nil {
+		return err
+	}
+	switch {
 	case s.Root == "":
 		return nil
 	}
@@ -94,6 +109,17 @@ func (s *serveCmd) check() error {
 		return fmt.Errorf("ROOT: %w", err)
 	case !fi.IsDir():
 		return fmt.Errorf("ROOT %s is not a directory: give the directory the file is in", s.Root)
+	}
+	return nil
+}
+
+func (s *serveCmd) checkTimes() error {
+	for name, d := range map[string]time.Duration{
+		"read-timeout": s.ReadTimeout, "write-timeout": s.WriteTimeout, "idle-timeout": s.IdleTimeout, "shutdown-timeout": s.ShutdownTimeout,
+	} {
+		if d < 0 {
+			return fmt.Errorf("--%s=%v: give a time that is not negative", name, d)
+		}
 	}
 	return nil
 }

@@ -1,158 +1,152 @@
-// Package accesslog writes a line for each request, in the Common or Combined
-// Log Format.
+// Package accesslog writes a line for each answer, in the Common or Combined Log
+// Format: when the answer is complete or was broken off, with the bytes of the
+// body that were sent.
 package accesslog
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/valyala/fasthttp"
+	"github.com/escahttp/esca/cmd/escahttp/internal/logqueue"
 )
 
-// Log is an access log. Its methods may be called from any goroutine.
+// Log is an access log. Its methods may be called from any goroutine. A nil Log
+// logs nothing.
 type Log struct {
 	path     string
 	combined bool
-
-	mu   sync.Mutex
-	out  io.Closer // nil: standard output
-	w    *bufio.Writer
-	line []byte
-	err  error // the first that writing met; reported by Close
-	quit chan struct{}
-	done chan struct{}
+	q        *logqueue.Queue
 }
 
 // Open opens the log at path, "-" for standard output. format is "common" or
-// "combined". Lines are written out once a second.
-func Open(path, format string) (*Log, error) {
-	l := &Log{path: path, combined: format == "combined", quit: make(chan struct{}), done: make(chan struct{})}
+// "combined". Lines are written out once a second. say is told what the operator
+// should know, and must not block.
+func Open(path, format string, say func(format string, args ...any)) (*Log, error) {
+	l := &Log{path: path, combined: format == "combined"}
 	if !l.combined && format != "common" {
 		return nil, fmt.Errorf("access log format %q is not known: use common or combined", format)
 	}
-	if err := l.Reopen(); err != nil {
+	out, err := l.open()
+	if err != nil {
 		return nil, err
 	}
-	go l.flushEverySecond()
+	l.q = logqueue.New(out, logqueue.Options{Name: "access log " + path, Bytes: 4 << 20, Delay: time.Second, Say: say})
 	return l, nil
 }
 
-// Reopen closes the file and opens it anew at its path, as log rotation wants.
+// Reopen closes the file and opens it anew at its path, as log rotation wants. If
+// that fails, the log goes on as it was.
 func (l *Log) Reopen() error {
-	var to io.Writer = os.Stdout
-	var closer io.Closer
-	if l.path != "-" {
-		f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-		if err != nil {
-			return fmt.Errorf("access log: %w", err)
-		}
-		to, closer = f, f
+	out, err := l.open()
+	if err == nil {
+		l.q.Reopen(out)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.w != nil {
-		l.flush()
-		if l.out != nil {
-			l.out.Close()
-		}
-	}
-	l.out, l.w = closer, bufio.NewWriterSize(to, 64<<10)
-	return nil
+	return err
 }
 
-func (l *Log) flushEverySecond() {
-	defer close(l.done)
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			l.mu.Lock()
-			l.flush()
-			l.mu.Unlock()
-		case <-l.quit:
-			return
-		}
+func (l *Log) open() (io.WriteCloser, error) {
+	if l.path == "-" {
+		return struct {
+			io.Writer
+			io.Closer
+		}{os.Stdout, io.NopCloser(nil)}, nil
 	}
+	// Not blocking: opening a FIFO would wait for a reader.
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o644)
+	switch {
+	case errors.Is(err, syscall.ENXIO):
+		return nil, fmt.Errorf("access log: nobody reads the pipe %s: start its reader first", l.path)
+	case err != nil:
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return f, nil
 }
 
-func (l *Log) flush() {
-	if err := l.w.Flush(); err != nil {
-		if l.err == nil {
-			l.err = fmt.Errorf("access log: %w", err)
-		}
-		// A full disk must not end the log for ever: a bufio.Writer keeps its error.
-		if w, ok := l.out.(io.Writer); ok {
-			l.w.Reset(w)
-		} else {
-			l.w.Reset(os.Stdout)
-		}
-	}
+// Close writes out what there is, for as long as within, and reports false if
+// that was not enough.
+func (l *Log) Close(within time.Duration) bool { return l.q.Close(within) }
+
+// Record is what is logged of an answer, but for the bytes sent.
+type Record struct {
+	Peer               net.Addr
+	Time               time.Time
+	Method, URI, Proto []byte // no Method: the request could not be read
+	Status             int
+	Referer, UserAgent []byte
 }
 
-// Close writes out what there is, and returns the first error that writing met.
-func (l *Log) Close() error {
-	close(l.quit)
-	<-l.done
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.flush()
-	if l.out != nil {
-		l.out.Close()
-	}
-	return l.err
+// Line is a line that waits for its answer's end.
+type Line struct {
+	l    *Log
+	text []byte // up to the bytes sent
+	tail []byte // after them
 }
 
-// Wrap returns a handler that calls h and logs what it has answered.
-func (l *Log) Wrap(h fasthttp.RequestHandler) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		h(ctx)
-		l.log(ctx)
-	}
-}
+var lines = sync.Pool{New: func() any { return new(Line) }}
 
-func (l *Log) log(ctx *fasthttp.RequestCtx) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.line[:0]
-	b = append(b, ctx.RemoteIP().String()...)
+// Start begins a line; nothing of r is kept.
+func (l *Log) Start(r *Record) *Line {
+	if l == nil {
+		return nil
+	}
+	n := lines.Get().(*Line)
+	n.l = l
+	b := appendPeer(n.text[:0], r.Peer)
 	b = append(b, " - - ["...)
-	b = ctx.Time().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+	b = r.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
-	b = appendEscaped(b, ctx.Method())
-	b = append(b, ' ')
-	b = appendEscaped(b, ctx.RequestURI())
-	b = append(b, ' ')
-	b = appendEscaped(b, ctx.Request.Header.Protocol())
+	if len(r.Method) == 0 {
+		b = append(b, '-')
+	} else {
+		b = appendEscaped(b, r.Method)
+		b = append(b, ' ')
+		b = appendEscaped(b, r.URI)
+		b = append(b, ' ')
+		b = appendEscaped(b, r.Proto)
+	}
 	b = append(b, `" `...)
-	b = strconv.AppendInt(b, int64(ctx.Response.StatusCode()), 10)
-	b = append(b, ' ')
-	b = strconv.AppendInt(b, size(ctx), 10)
+	n.text = append(strconv.AppendInt(b, int64(r.Status), 10), ' ')
+	b = n.tail[:0]
 	if l.combined {
 		b = append(b, ` "`...)
-		b = appendEscaped(b, orDash(ctx.Referer()))
+		b = appendEscaped(b, orDash(r.Referer))
 		b = append(b, `" "`...)
-		b = appendEscaped(b, orDash(ctx.UserAgent()))
+		b = appendEscaped(b, orDash(r.UserAgent))
 		b = append(b, '"')
 	}
-	l.line = append(b, '\n')
-	l.w.Write(l.line) // an error stays in w, for flush
+	n.tail = append(b, '\n')
+	return n
 }
 
-// size is the length of the body that is sent.
-func size(ctx *fasthttp.RequestCtx) int64 {
-	switch {
-	case ctx.IsHead():
-		return 0
-	case ctx.Response.IsBodyStream():
-		return int64(ctx.Response.Header.ContentLength())
+// Finish writes the line: sent bytes of the body were. The line must not be used
+// after that.
+func (n *Line) Finish(sent int64) {
+	if n == nil {
+		return
 	}
-	return int64(len(ctx.Response.Body()))
+	n.text = strconv.AppendInt(n.text, sent, 10)
+	n.text = append(n.text, n.tail...)
+	n.l.q.Write(n.text)
+	n.l = nil
+	lines.Put(n)
+}
+
+// appendPeer appends who has asked. Over a unix socket nobody has an address.
+func appendPeer(b []byte, a net.Addr) []byte {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().AppendTo(b)
+	case *net.UnixAddr:
+		return append(b, "unix:"...)
+	}
+	return append(b, '-')
 }
 
 func orDash(b []byte) []byte {

@@ -1,11 +1,20 @@
-// Package static serves the files beneath a directory over HTTP: a
-// fasthttp.RequestHandler with a bounded cache.
+// Package static decides what a request for a file is answered with: status,
+// header fields, and a body that is bytes or spans of one version of a file. It
+// does not know the protocol; package http1 is its end for HTTP/1.
 //
-//	Handler   the request: method, path, answer
-//	cache     path → file: small ones in memory, larger ones as open descriptors
-//	file      one version of a file, with what its headers say
-//	ranges    the Range header; preconditions: If-Match and its kin (RFC 9110)
+//	Handler     the chain of steps that a request goes through, in order
+//	find        path → version; conditions: If-Match and its kin; ranges: Range
+//	Answer      what they have decided, and Body, which sends it
+//	files       name → version: small ones in memory, larger ones as a copy in
+//	            memory behind a descriptor, the largest as the open file
+//	Version     one version of a file, with what its header fields say
+//	stamp       what stat says of a file: what tells versions apart
+//	tags        entity tags: by contents, by time, or from FILE.etag
+//	root        the directory served, which is a name and is looked up again
+//	directory   opening beneath it, and nothing outside
+//	sweep       lets go of what nobody asks for any more
 //
-// Nothing outside the root is ever opened: every path is resolved beneath it by
-// os.Root, symbolic links included.
+// What is sent under a tag are the bytes of that tag. Copies cannot change. A
+// file that is sent itself is looked at (fstat) before, and once more when all
+// but the end of it was sent: if it has changed, the body stays incomplete.
 package static

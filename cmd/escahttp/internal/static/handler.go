@@ -2,192 +2,239 @@ package static
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"net/http"
 	"net/url"
-	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Options of a Handler. Zero fields take the default.
 type Options struct {
-	// CacheBytes bounds what the contents of small files may take together.
+	// CacheBytes bounds what the contents of files in memory may take together.
 	// Default 64 MiB.
 	CacheBytes int64
-	// OpenFiles bounds how many larger files are kept open. Default 512.
+	// OpenFiles bounds how many descriptors are kept open. Default 512.
 	OpenFiles int
-	// Revalidate is for how long a file is taken to be unchanged before it is
-	// looked at again. Default one second; negative: look each time.
+	// Revalidate is for how long a name is taken to lead to the same version
+	// before it is looked at again. Default one second; negative: look each time.
 	Revalidate time.Duration
-	// Logf is told of files that cannot be read for other reasons than that
-	// they are not there. Default: nothing.
+	// Idle is for how long a file is kept open that nobody asks for. Default 10
+	// seconds.
+	Idle time.Duration
+	// Tagging is how entity tags are made. Default TagAuto.
+	Tagging Tagging
+	// Logf is told of what the operator should know: files that cannot be read
+	// for other reasons than that they are not there. Default: nothing.
 	Logf func(format string, args ...any)
 }
 
-// Handler serves files. Its Serve may be called from any number of goroutines.
+// Handler decides what requests for files are answered with. Any number of
+// goroutines may use it.
 type Handler struct {
-	cache *cache
-	logf  func(string, ...any)
+	files *files
+	chain []step
 }
 
-// New returns a Handler for the files beneath dir.
+// step is one part of a decision: it looks at a request and at what was decided
+// so far, and true means that the answer is complete.
+type step interface {
+	decide(r Request, a *Answer) bool
+}
+
+// New returns a Handler for the files beneath dir, which is a name: it is looked
+// up again.
 func New(dir string, o Options) (*Handler, error) {
-	root, err := os.OpenRoot(dir)
+	o.setDefaults()
+	name, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	return newHandler(newCache(root, o), o), nil
+	r := &root{name: name, every: o.Revalidate, logf: o.Logf}
+	d, _, err := r.open(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	d.letGo()
+	f := newFiles(r, o)
+	f.watch()
+	return newHandler(f, o), nil
 }
 
 // NewFS returns a Handler for the files of an fs.FS that do not change, such as
 // an embed.FS. They are read at once.
 func NewFS(fsys fs.FS, modified time.Time) (*Handler, error) {
-	c := newCache(nil, Options{})
+	var o Options
+	o.setDefaults()
+	f := newFiles(nil, o)
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		b, err := fs.ReadFile(fsys, name)
 		if err == nil {
-			c.files[name] = &file{
-				size: int64(len(b)), body: b, fixed: true,
-				head: newHead(name, modified, int64(len(b)), 0),
-			}
+			v := &Version{body: b, held: true}
+			v.describe(name, &stamp{size: int64(len(b)), mtime: modified.UnixNano()})
+			f.load.tags.set(v, name, nil, nil, true, sha256.New())
+			f.known[name] = v
 		}
 		return err
 	})
-	return newHandler(c, Options{}), err
+	return newHandler(f, o), err
 }
 
-func newHandler(c *cache, o Options) *Handler {
-	h := &Handler{cache: c, logf: o.Logf}
-	if h.logf == nil {
-		h.logf = func(string, ...any) {}
+func (o *Options) setDefaults() {
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 64 << 20
 	}
-	return h
+	if o.OpenFiles <= 0 {
+		o.OpenFiles = 512
+	}
+	if o.Revalidate == 0 {
+		o.Revalidate = time.Second
+	}
+	if o.Idle <= 0 {
+		o.Idle = 10 * time.Second
+	}
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
 }
 
-// Close closes the files that are kept open.
-func (h *Handler) Close() error { return h.cache.close() }
+func newHandler(f *files, o Options) *Handler {
+	return &Handler{files: f, chain: []step{methods{}, find{f, o.Logf}, conditions{}, ranges{}, whole{}}}
+}
+
+// Decide decides what r is answered with. a is empty, and is to be closed.
+func (h *Handler) Decide(r Request, a *Answer) {
+	for _, s := range h.chain {
+		if s.decide(r, a) {
+			return
+		}
+	}
+}
+
+// Forget has every name looked at again.
+func (h *Handler) Forget() {
+	if h.files.root != nil {
+		h.files.root.confirm(time.Now(), h.files.root.age.Load())
+		h.files.clear()
+	}
+}
+
+// Close lets go of all files.
+func (h *Handler) Close() error {
+	h.files.close()
+	return nil
+}
+
+// methods refuses what is not for reading.
+type methods struct{}
+
+func (methods) decide(r Request, a *Answer) bool {
+	if m := string(r.Method()); m == "GET" || m == "HEAD" {
+		return false
+	}
+	a.set(keyAllow, valueAllow)
+	a.fail(http.StatusMethodNotAllowed)
+	return true
+}
+
+// find finds the version that a path leads to.
+type find struct {
+	files *files
+	logf  func(string, ...any)
+}
 
 var index = []byte("index.html")
 
-// Serve answers ctx. It is a fasthttp.RequestHandler.
-func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
-	if !ctx.IsGet() && !ctx.IsHead() {
-		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		fail(ctx, fasthttp.StatusMethodNotAllowed)
-		return
-	}
-	// fasthttp has decoded the path, merged slashes and resolved dots.
-	path := ctx.Path()
-	if len(path) == 0 || path[0] != '/' || bytes.IndexByte(path, 0) >= 0 || bytes.IndexByte(path, '\\') >= 0 {
-		fail(ctx, fasthttp.StatusNotFound)
-		return
+func (f find) decide(r Request, a *Answer) bool {
+	path := r.Path()
+	if len(path) == 0 || path[0] != '/' || bytes.IndexByte(path, 0) >= 0 || runtime.GOOS == "windows" && bytes.IndexByte(path, '\\') >= 0 {
+		a.fail(http.StatusNotFound)
+		return true
 	}
 	name := path[1:]
 	inDir := len(name) == 0 || name[len(name)-1] == '/'
 	if inDir {
-		name = append(append(make([]byte, 0, 64), name...), index...)
+		a.name = append(append(a.name[:0], name...), index...)
+		name = a.name
 	}
-	f, err := h.cache.get(name, ctx.Time())
+	v, err := f.files.get(name, r.Time())
 	switch {
 	case err == nil:
-		defer f.release()
-		h.answer(ctx, f)
+		a.Version = v
+		return false
 	case errors.Is(err, errDirectory) && !inDir:
-		redirect(ctx)
+		redirect(r, a)
 	case errors.Is(err, fs.ErrPermission):
-		h.tell(name, err)
-		fail(ctx, fasthttp.StatusForbidden)
+		f.tell(name, err)
+		a.fail(http.StatusForbidden)
 	case notFound(err) || errors.Is(err, errDirectory): // an index that is a directory
-		fail(ctx, fasthttp.StatusNotFound)
+		a.fail(http.StatusNotFound)
+	case exhausted(err) || errors.Is(err, syscall.EAGAIN):
+		f.tell(name, err)
+		a.set(keyRetryAfter, valueRetryAfter)
+		a.fail(http.StatusServiceUnavailable)
 	default:
-		h.tell(name, err)
-		fail(ctx, fasthttp.StatusInternalServerError)
+		f.tell(name, err)
+		a.fail(http.StatusInternalServerError)
 	}
+	return true
 }
 
-// tell logs err without the path in it: the client has chosen that, and may
-// have chosen what would look like lines of the log.
-func (h *Handler) tell(name []byte, err error) {
+// tell logs err without the path in it: the client has chosen that.
+func (f find) tell(name []byte, err error) {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	h.logf("%q: %v", name, err)
-}
-
-// answer sends f, or the part of it that was asked for.
-func (h *Handler) answer(ctx *fasthttp.RequestCtx, f *file) {
-	resp, req := &ctx.Response, &ctx.Request.Header
-	switch status := preconditions(req, &f.head); status {
-	case fasthttp.StatusPreconditionFailed:
-		fail(ctx, status)
-		return
-	case fasthttp.StatusNotModified:
-		f.head.describe(resp)
-		resp.SetStatusCode(status)
-		resp.Header.SetNoDefaultContentType(true)
-		resp.Header.SetContentType("")
-		return
+	remedy := ""
+	switch {
+	case exhausted(err):
+		remedy = ": raise the limit of open files (ulimit -n), or set --max-conns-per-ip"
+	case errors.Is(err, syscall.EAGAIN):
+		remedy = ": another program holds a lease on it"
 	}
-	if r := req.Peek("Range"); len(r) > 0 && ctx.IsGet() && ifRange(req, &f.head) {
-		parts, ok := parseRanges(r, f.size)
-		if ok && len(parts) == 0 {
-			resp.Header.Set("Content-Range", string(appendContentRange(nil, nil, f.size)))
-			fail(ctx, fasthttp.StatusRequestedRangeNotSatisfiable)
-			return
-		}
-		if ok {
-			f.head.describe(resp)
-			resp.SetStatusCode(fasthttp.StatusPartialContent)
-			if len(parts) > 1 {
-				f.sendParts(ctx, parts)
-				return
-			}
-			resp.Header.Set("Content-Range", string(appendContentRange(nil, &parts[0], f.size)))
-			f.send(ctx, parts[0])
-			return
-		}
-	}
-	f.head.describe(resp)
-	f.send(ctx, span{0, f.size})
-}
-
-// describe sets what the headers say of a file.
-func (h *head) describe(resp *fasthttp.Response) {
-	resp.Header.SetContentTypeBytes(h.contentType)
-	resp.Header.SetCanonical(keyLastModified, h.lastModified)
-	resp.Header.SetCanonical(keyETag, h.etag)
-	resp.Header.SetCanonical(keyAcceptRanges, valueBytes)
+	f.logf("%q: %v%s", name, err, remedy)
 }
 
 // redirect sends a directory asked for without its slash to the address with
 // it. The address is a path, so it cannot lead to another host.
-func redirect(ctx *fasthttp.RequestCtx) {
-	to := (&url.URL{Path: "/" + strings.Trim(string(ctx.Path()), "/") + "/"}).EscapedPath()
-	if q := ctx.URI().QueryString(); len(q) > 0 {
+func redirect(r Request, a *Answer) {
+	to := (&url.URL{Path: "/" + strings.Trim(string(r.Path()), "/") + "/"}).EscapedPath()
+	if q := r.Query(); len(q) > 0 {
 		to += "?" + string(q)
 	}
-	ctx.Response.Header.Set("Location", to)
-	fail(ctx, fasthttp.StatusMovedPermanently)
+	a.set(keyLocation, []byte(to))
+	a.fail(http.StatusMovedPermanently)
 }
 
-// fail answers with a short page that says what status means.
-func fail(ctx *fasthttp.RequestCtx, status int) {
-	text := fasthttp.StatusMessage(status)
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("text/html; charset=utf-8")
-	ctx.SetBodyString("<!doctype html><title>" + text + "</title><h1>" + text + "</h1>\n")
+// whole answers with all of the version.
+type whole struct{}
+
+func (whole) decide(_ Request, a *Answer) bool {
+	a.describe()
+	a.Status = http.StatusOK
+	a.only(Span{0, max(a.Version.size, 0)})
+	return true
 }
 
-var (
-	keyETag         = []byte("ETag")
-	keyLastModified = []byte("Last-Modified")
-	keyAcceptRanges = []byte("Accept-Ranges")
-	valueBytes      = []byte("bytes")
-)
+// describe sets what the header fields say of the version.
+func (a *Answer) describe() {
+	v := a.Version
+	a.ContentType = v.contentType
+	if v.generated() {
+		return
+	}
+	a.set(keyLastModified, v.lastModified)
+	if len(v.etag) > 0 {
+		a.set(keyETag, v.etag)
+	}
+	a.set(keyAcceptRanges, valueBytes)
+}

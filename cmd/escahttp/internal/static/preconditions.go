@@ -2,51 +2,65 @@ package static
 
 import (
 	"bytes"
+	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 )
 
-// preconditions evaluates the conditional headers in the order of RFC 9110,
-// section 13.2.2: 200 to go on, 304 or 412.
-func preconditions(req *fasthttp.RequestHeader, h *head) int {
-	if len(req.Peek("If-Match")) > 0 {
-		if !anyMatches(req.PeekAll("If-Match"), h.etag, false) {
-			return fasthttp.StatusPreconditionFailed
-		}
-	} else if t, ok := date(req.Peek("If-Unmodified-Since")); ok && h.modified.Unix() > t {
-		return fasthttp.StatusPreconditionFailed
+// conditions evaluates the conditional header fields in the order of RFC 9110,
+// section 13.2.2.
+type conditions struct{}
+
+func (conditions) decide(r Request, a *Answer) bool {
+	switch status := preconditions(r, a.Version); status {
+	case http.StatusPreconditionFailed:
+		a.fail(status)
+		return true
+	case http.StatusNotModified:
+		a.describe()
+		a.Status, a.ContentType = status, nil
+		return true
 	}
-	if len(req.Peek("If-None-Match")) > 0 {
-		if anyMatches(req.PeekAll("If-None-Match"), h.etag, true) {
-			return fasthttp.StatusNotModified
+	return false
+}
+
+func preconditions(r Request, v *Version) int {
+	if len(r.Header("If-Match")) > 0 {
+		if !anyMatches(r.Headers("If-Match"), v.etag, false) {
+			return http.StatusPreconditionFailed
 		}
-	} else if t, ok := date(req.Peek("If-Modified-Since")); ok && h.modified.Unix() <= t {
-		return fasthttp.StatusNotModified
+	} else if t, ok := date(r.Header("If-Unmodified-Since")); ok && !v.generated() && v.modified > t {
+		return http.StatusPreconditionFailed
 	}
-	return fasthttp.StatusOK
+	if len(r.Header("If-None-Match")) > 0 {
+		if anyMatches(r.Headers("If-None-Match"), v.etag, true) {
+			return http.StatusNotModified
+		}
+	} else if t, ok := date(r.Header("If-Modified-Since")); ok && !v.generated() && v.modified <= t {
+		return http.StatusNotModified
+	}
+	return http.StatusOK
 }
 
 // ifRange reports whether a Range header counts: there is no If-Range, or it
 // names this version. A date does so only if it is the exact one (section 13.1.5).
-func ifRange(req *fasthttp.RequestHeader, h *head) bool {
-	v := req.Peek("If-Range")
-	if len(v) == 0 {
+func ifRange(r Request, v *Version) bool {
+	value := r.Header("If-Range")
+	if len(value) == 0 {
 		return true
 	}
-	if v[0] == '"' {
-		return bytes.Equal(v, h.etag)
+	if value[0] == '"' {
+		return bytes.Equal(value, v.etag)
 	}
-	t, ok := date(v)
-	return ok && t == h.modified.Unix()
+	t, ok := date(value)
+	return ok && t == v.modified
 }
 
 func date(v []byte) (unix int64, ok bool) {
 	if len(v) == 0 {
 		return 0, false
 	}
-	t, err := fasthttp.ParseHTTPDate(v)
+	t, err := http.ParseTime(string(v))
 	return t.Unix(), err == nil
 }
 
@@ -62,6 +76,7 @@ func matches(list, tag []byte, weak bool) bool {
 	if rest == "*" {
 		return true
 	}
+	opaque, tagIsWeak := strings.CutPrefix(string(tag), "W/")
 	for rest != "" {
 		rest = strings.TrimLeft(rest, " \t,")
 		isWeak := strings.HasPrefix(rest, "W/")
@@ -73,7 +88,7 @@ func matches(list, tag []byte, weak bool) bool {
 		if end < 0 {
 			return false
 		}
-		if rest[:end+2] == string(tag) && (weak || !isWeak) {
+		if rest[:end+2] == opaque && (weak || !isWeak && !tagIsWeak) {
 			return true
 		}
 		rest = rest[end+2:]

@@ -2,12 +2,39 @@ package static
 
 import (
 	"crypto/rand"
-	"io"
+	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 )
+
+// ranges answers with the parts of the version that a Range header asks for.
+type ranges struct{}
+
+func (ranges) decide(r Request, a *Answer) bool {
+	v := a.Version
+	header := r.Header("Range")
+	if len(header) == 0 || string(r.Method()) != "GET" || v.generated() || !ifRange(r, v) {
+		return false
+	}
+	parts, ok := parseRanges(header, v.size)
+	switch {
+	case !ok:
+		return false
+	case len(parts) == 0:
+		a.set(keyContentRange, appendContentRange(nil, nil, v.size))
+		a.fail(http.StatusRequestedRangeNotSatisfiable)
+		return true
+	}
+	a.describe()
+	a.Status = http.StatusPartialContent
+	if len(parts) > 1 {
+		a.multipart(parts)
+		return true
+	}
+	a.set(keyContentRange, appendContentRange(nil, &parts[0], v.size))
+	a.only(parts[0])
+	return true
+}
 
 // maxRanges bounds how many parts one answer has.
 const maxRanges = 16
@@ -15,8 +42,12 @@ const maxRanges = 16
 // parseRanges reads a Range header for a file of size bytes (RFC 9110, section
 // 14.1.2). ok is false if the header is to be ignored: it is malformed, of
 // another unit, or of a kind nobody needs: more parts than maxRanges, or more
-// bytes than the file has. No part means that none can be satisfied.
-func parseRanges(header []byte, size int64) (parts []span, ok bool) {
+// bytes than the file has. No part means that none can be satisfied. Of an empty
+// file the whole is sent, as all servers do.
+func parseRanges(header []byte, size int64) (parts []Span, ok bool) {
+	if size == 0 {
+		return nil, false
+	}
 	list, is := strings.CutPrefix(strings.ToLower(string(header)), "bytes=")
 	if !is {
 		return nil, false
@@ -32,10 +63,10 @@ func parseRanges(header []byte, size int64) (parts []span, ok bool) {
 		if !valid {
 			return nil, false
 		}
-		if s.len() <= 0 {
+		if s.Len() <= 0 {
 			continue // cannot be satisfied
 		}
-		if total += s.len(); len(parts) == maxRanges || total > size {
+		if total += s.Len(); len(parts) == maxRanges || total > size {
 			return nil, false
 		}
 		parts = append(parts, s)
@@ -43,24 +74,24 @@ func parseRanges(header []byte, size int64) (parts []span, ok bool) {
 	return parts, specs > 0
 }
 
-func parseRange(spec string, size int64) (s span, valid bool) {
+func parseRange(spec string, size int64) (s Span, valid bool) {
 	first, last, is := strings.Cut(spec, "-")
 	if !is || first == "" && last == "" {
 		return s, false
 	}
 	if first == "" { // the last so many bytes
 		n, ok := parsePos(last)
-		return span{max(size-n, 0), size}, ok
+		return Span{max(size-n, 0), size}, ok
 	}
 	from, ok := parsePos(first)
 	if !ok {
 		return s, false
 	}
 	if last == "" {
-		return span{from, size}, true
+		return Span{from, size}, true
 	}
 	to, ok := parsePos(last)
-	return span{from, min(to, size-1) + 1}, ok && from <= to
+	return Span{from, min(to, size-1) + 1}, ok && from <= to
 }
 
 // parsePos reads digits; a number too large to matter is cut off.
@@ -79,46 +110,26 @@ func parsePos(s string) (int64, bool) {
 }
 
 // appendContentRange appends the value of Content-Range; nil for none.
-func appendContentRange(b []byte, s *span, size int64) []byte {
+func appendContentRange(b []byte, s *Span, size int64) []byte {
 	b = append(b, "bytes "...)
 	if s == nil {
 		b = append(b, '*')
 	} else {
-		b = strconv.AppendInt(b, s.from, 10)
-		b = strconv.AppendInt(append(b, '-'), s.to-1, 10)
+		b = strconv.AppendInt(b, s.From, 10)
+		b = strconv.AppendInt(append(b, '-'), s.To-1, 10)
 	}
 	return strconv.AppendInt(append(b, '/'), size, 10)
 }
 
-// sendParts answers with several parts, as multipart/byteranges.
-func (f *file) sendParts(ctx *fasthttp.RequestCtx, parts []span) {
+// multipart makes the body one of several parts, as multipart/byteranges.
+func (a *Answer) multipart(parts []Span) {
 	boundary := rand.Text()
-	var readers []io.Reader
-	size := int64(0)
-	text := func(b []byte) {
-		readers = append(readers, &memoryBody{b})
-		size += int64(len(b))
-	}
 	for i := range parts {
 		b := []byte("\r\n--" + boundary + "\r\nContent-Type: ")
-		b = append(append(b, f.head.contentType...), "\r\nContent-Range: "...)
-		text(append(appendContentRange(b, &parts[i], f.size), "\r\n\r\n"...))
-		readers = append(readers, f.section(parts[i]))
-		size += parts[i].len()
+		b = append(append(b, a.ContentType...), "\r\nContent-Range: "...)
+		b = append(appendContentRange(b, &parts[i], a.Version.size), "\r\n\r\n"...)
+		a.Parts = append(a.Parts, Part{Text: b}, Part{Span: parts[i]})
 	}
-	text([]byte("\r\n--" + boundary + "--\r\n"))
-	ctx.SetContentType("multipart/byteranges; boundary=" + boundary)
-	f.acquire()
-	ctx.Response.SetBodyStream(&partsBody{io.MultiReader(readers...), f}, int(size))
-}
-
-type partsBody struct {
-	io.Reader
-	f *file
-}
-
-// Close lets go of the file.
-func (b *partsBody) Close() error {
-	b.f.release()
-	return nil
+	a.Parts = append(a.Parts, Part{Text: []byte("\r\n--" + boundary + "--\r\n")})
+	a.ContentType = []byte("multipart/byteranges; boundary=" + boundary)
 }

@@ -1,0 +1,119 @@
+// Package errlog is the log of what the operator should know: a line each, of
+// bounded length, written behind the callers' backs. What clients can cause is
+// limited in how often it is said as well.
+package errlog
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/escahttp/esca/cmd/escahttp/internal/logqueue"
+)
+
+// How many bytes a line has at the most; what is longer is cut.
+const (
+	longest        = 8 << 10
+	longestLimited = 512
+)
+
+// Log is a log. Any number of goroutines may use it.
+type Log struct {
+	prefix string
+	q      *logqueue.Queue
+}
+
+// New returns a Log whose lines begin with prefix, and go to out.
+func New(out io.WriteCloser, prefix string) *Log {
+	return &Log{prefix: prefix, q: logqueue.New(out, logqueue.Options{Name: prefix + "standard error", Bytes: 256 << 10})}
+}
+
+// Printf logs a line.
+func (l *Log) Printf(format string, args ...any) {
+	l.q.Write(line(l.prefix, fmt.Sprintf(format, args...), longest))
+}
+
+// Close writes what waits, for as long as within.
+func (l *Log) Close(within time.Duration) { l.q.Close(within) }
+
+// line makes one line of text, which may come from a client: nothing in it can
+// look like the end of a line, or command a terminal.
+func line(prefix, text string, longest int) []byte {
+	const hex = "0123456789abcdef"
+	b := append(make([]byte, 0, len(prefix)+min(len(text), longest)+16), prefix...)
+	for i := range len(text) {
+		if len(b) >= longest {
+			b = append(b, "..."...)
+			break
+		}
+		switch c := text[i]; {
+		case c == '\n' && i < len(text)-1:
+			b = append(b, "; "...)
+		case c == '\n':
+		case c < ' ' || c == 0x7f:
+			b = append(b, '\\', 'x', hex[c>>4], hex[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '\n')
+}
+
+// How often something that clients cause is said: so many times in a row, and
+// once a second after that.
+const (
+	burst = 10
+	every = time.Second
+	// countAfter is when it is said how many lines were left out.
+	countAfter = 10 * time.Second
+)
+
+// Limited is a Log for what clients can cause. It is a fasthttp.Logger.
+type Limited struct {
+	l    *Log
+	what string
+
+	mu     sync.Mutex
+	tokens int
+	last   time.Time // when tokens was brought up to date
+	left   int       // lines left out
+}
+
+// Limited returns a Limited for lines about what.
+func (l *Log) Limited(what string) *Limited {
+	return &Limited{l: l, what: what, tokens: burst, last: time.Now()}
+}
+
+// Printf logs a line, or counts it.
+func (m *Limited) Printf(format string, args ...any) {
+	if m.allow() {
+		m.l.q.Write(line(m.l.prefix, fmt.Sprintf(format, args...), longestLimited))
+	}
+}
+
+func (m *Limited) allow() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if n := int(now.Sub(m.last) / every); n > 0 {
+		m.tokens, m.last = min(burst, m.tokens+n), now
+	}
+	if m.tokens > 0 {
+		m.tokens--
+		return true
+	}
+	if m.left++; m.left == 1 {
+		time.AfterFunc(countAfter, m.count)
+	}
+	return false
+}
+
+// count says how many lines were left out.
+func (m *Limited) count() {
+	m.mu.Lock()
+	n := m.left
+	m.left = 0
+	m.mu.Unlock()
+	m.l.Printf("%d more lines about %s were left out", n, m.what)
+}

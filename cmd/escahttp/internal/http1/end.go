@@ -1,0 +1,142 @@
+// Package http1 is the end of static's decisions for HTTP/1, on fasthttp: it
+// puts requests to them, and sends what they have decided.
+//
+//	End.Serve    a request that was read
+//	End.Expect   one whose body is still to come, and is not asked for
+//	End.Error    one that could not be read
+package http1
+
+import (
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/static"
+)
+
+// Decider decides what a request is answered with.
+type Decider interface {
+	Decide(r static.Request, a *static.Answer)
+}
+
+// End answers requests. Any number of goroutines may use it.
+type End struct {
+	// Core decides.
+	Core Decider
+	// Log is the access log; nil: there is none.
+	Log *accesslog.Log
+	// Logf is told of panics. Nil: nobody is.
+	Logf func(format string, args ...any)
+}
+
+// exchange is one request and its answer.
+type exchange struct {
+	answer static.Answer
+	body   static.Body
+	line   *accesslog.Line
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// Serve answers ctx. It is a fasthttp.RequestHandler.
+func (e *End) Serve(ctx *fasthttp.RequestCtx) {
+	x := exchanges.Get().(*exchange)
+	if e.decide(ctx, x) {
+		e.send(ctx, x)
+		return
+	}
+	e.fail(ctx, fasthttp.StatusInternalServerError)
+}
+
+// decide has the core decide; false if that has panicked: a bug there must not
+// end the server.
+func (e *End) decide(ctx *fasthttp.RequestCtx, x *exchange) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil && e.Logf != nil {
+			e.Logf("panic while serving %q: %v\n%s", ctx.RequestURI(), v, debug.Stack())
+		}
+	}()
+	e.Core.Decide(request{ctx}, &x.answer)
+	return true
+}
+
+// send puts the answer into ctx. What is in memory is complete with that; other
+// bodies are when fasthttp closes x.
+func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
+	a, resp := &x.answer, &ctx.Response
+	if a.Len() < 0 && !ctx.Request.Header.IsHTTP11() && !gather(a) {
+		e.fail(ctx, fasthttp.StatusHTTPVersionNotSupported)
+		return
+	}
+	resp.SetStatusCode(a.Status)
+	if len(a.ContentType) == 0 {
+		resp.Header.SetNoDefaultContentType(true)
+	}
+	resp.Header.SetContentTypeBytes(a.ContentType)
+	for i := range a.Fields {
+		resp.Header.SetCanonical(a.Fields[i].Name, a.Fields[i].Value)
+	}
+	line := e.start(ctx, a.Status)
+	n := a.Len()
+	b, whole := a.Bytes()
+	switch {
+	case ctx.IsHead():
+		resp.SkipBody = true
+		resp.Header.SetContentLength(int(n))
+		n = 0
+	case whole:
+		resp.SetBodyRaw(b)
+	default:
+		x.line = line
+		x.body.Copy = ctx.IsTLS()
+		x.body.Take(a)
+		// The header is queued by itself, and the file right behind it: one
+		// crossing, no copy.
+		resp.ImmediateHeaderFlush = len(a.Parts) == 1
+		resp.SetBodyStream(x, int(n))
+		a.Close()
+		return
+	}
+	line.Finish(n)
+	x.release()
+}
+
+// start begins the line of the access log.
+func (e *End) start(ctx *fasthttp.RequestCtx, status int) *accesslog.Line {
+	if e.Log == nil {
+		return nil
+	}
+	h := &ctx.Request.Header
+	r := accesslog.Record{Peer: ctx.RemoteAddr(), Time: ctx.Time(), Status: status}
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+	if len(h.Host()) > 0 || !h.IsHTTP11() {
+		r.Method, r.URI, r.Proto = h.Method(), h.RequestURI(), h.Protocol()
+		r.Referer, r.UserAgent = h.Referer(), h.UserAgent()
+	}
+	return e.Log.Start(&r)
+}
+
+// fail answers with the page that says what status means.
+func (e *End) fail(ctx *fasthttp.RequestCtx, status int) {
+	ctx.Response.Reset()
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("text/html; charset=utf-8")
+	page := static.Page(status)
+	ctx.Response.SetBodyRaw(page)
+	n := len(page)
+	if ctx.IsHead() {
+		n = 0
+	}
+	e.start(ctx, status).Finish(int64(n))
+}
+
+func (x *exchange) release() {
+	x.answer.Close()
+	x.line = nil
+	exchanges.Put(x)
+}

@@ -1,0 +1,104 @@
+package static
+
+// Field is a header field. Its name is in canonical form.
+type Field struct{ Name, Value []byte }
+
+// Answer is what a request is answered with. It can be used again after Close.
+type Answer struct {
+	Status      int
+	ContentType []byte // empty: none is sent
+	Fields      []Field
+	// Text is the whole body, if no Parts are.
+	Text []byte
+	// Parts of the body, in order, of which spans are of Version.
+	Parts   []Part
+	Version *Version
+
+	name   []byte // what is asked for, beneath the root
+	fields [6]Field
+	parts  [1]Part
+}
+
+// Part of a body: Text, or if that is nil a span of the version.
+type Part struct {
+	Text []byte
+	Span Span
+}
+
+// Span is a part of a file: From (inclusive) to To (exclusive).
+type Span struct{ From, To int64 }
+
+// Len returns the number of bytes of s.
+func (s Span) Len() int64 { return s.To - s.From }
+
+// Len returns the length of the body, -1 if it shows only when it is sent.
+func (a *Answer) Len() int64 {
+	if len(a.Parts) == 0 {
+		return int64(len(a.Text))
+	}
+	n := int64(0)
+	for i := range a.Parts {
+		switch p := &a.Parts[i]; {
+		case p.Text != nil:
+			n += int64(len(p.Text))
+		case a.Version.size < 0:
+			return -1
+		default:
+			n += p.Span.Len()
+		}
+	}
+	return n
+}
+
+// Bytes returns the body if it is in memory, in one piece. It is valid beyond
+// Close.
+func (a *Answer) Bytes() (b []byte, ok bool) {
+	switch {
+	case len(a.Parts) == 0:
+		return a.Text, true
+	case len(a.Parts) == 1 && a.Parts[0].Text == nil && a.Version.file == nil:
+		s := a.Parts[0].Span
+		return a.Version.body[s.From:s.To], true
+	}
+	return nil, false
+}
+
+// Close lets go of the version.
+func (a *Answer) Close() {
+	if a.Version != nil {
+		a.Version.letGo()
+	}
+	*a = Answer{name: a.name[:0]}
+}
+
+func (a *Answer) set(name, value []byte) {
+	if a.Fields == nil {
+		a.Fields = a.fields[:0]
+	}
+	a.Fields = append(a.Fields, Field{name, value})
+}
+
+// only makes the body the span s of the version.
+func (a *Answer) only(s Span) {
+	a.Parts = append(a.parts[:0], Part{Span: s})
+}
+
+// fail makes a an answer with a short page that says what status means.
+func (a *Answer) fail(status int) {
+	a.Status, a.ContentType, a.Parts = status, typeHTML, nil
+	a.Text = Page(status)
+}
+
+var (
+	typeHTML        = []byte("text/html; charset=utf-8")
+	keyAcceptRanges = []byte("Accept-Ranges")
+	keyAllow        = []byte("Allow")
+	keyContentRange = []byte("Content-Range")
+	keyETag         = []byte("ETag")
+	keyLastModified = []byte("Last-Modified")
+	keyLocation     = []byte("Location")
+	keyRetryAfter   = []byte("Retry-After")
+	valueAllow      = []byte("GET, HEAD")
+	valueBytes      = []byte("bytes")
+	valueRetryAfter = []byte("1")
+)

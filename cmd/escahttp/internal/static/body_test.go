@@ -1,0 +1,123 @@
+//go:build unix
+
+package static
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+	"time"
+)
+
+// meddler does something when so much of a body has come.
+type meddler struct {
+	bytes.Buffer
+	after int
+	do    func()
+}
+
+func (m *meddler) Write(p []byte) (int, error) {
+	n, _ := m.Buffer.Write(p)
+	if m.do != nil && m.Len() >= m.after {
+		m.do()
+		m.do = nil
+	}
+	return n, nil
+}
+
+// Hide ReadFrom: what is meddled with has to come piece by piece.
+func (m *meddler) ReadFrom() {}
+
+// A file that changes while it is sent itself ends its answer: the last bytes are
+// not sent. What only concerns its name or rights does not.
+func TestChangeWhileItIsSent(t *testing.T) {
+	const size = 3 << 20
+	for _, quiet := range []bool{false, true} {
+		for _, tt := range []struct {
+			name   string
+			do     func(s *served)
+			breaks bool
+		}{
+			{"written over", func(s *served) { writeAt(s.path("f"), []byte("x"), 10) }, true},
+			{"written over, its time set back", func(s *served) {
+				fi, _ := os.Stat(s.path("f"))
+				writeAt(s.path("f"), []byte("x"), size-10)
+				os.Chtimes(s.path("f"), fi.ModTime(), fi.ModTime())
+			}, true},
+			{"written to behind", func(s *served) { writeAt(s.path("f"), []byte("x"), size) }, true},
+			{"cut off", func(s *served) { os.Truncate(s.path("f"), size-1) }, true},
+			{"emptied", func(s *served) { os.Truncate(s.path("f"), 0) }, true},
+			{"removed", func(s *served) { os.Remove(s.path("f")) }, false},
+			{"replaced", func(s *served) { os.Rename(s.path("g"), s.path("f")) }, false},
+			{"linked", func(s *served) { os.Link(s.path("f"), s.path("h")) }, false},
+			{"other rights", func(s *served) { os.Chmod(s.path("f"), 0o600) }, false},
+			{"read by another", func(s *served) { os.ReadFile(s.path("f")) }, false},
+		} {
+			for _, header := range []string{"", "bytes=1000000-2999999", "bytes=0-1999999,2000000-2500000"} {
+				was := restless
+				if quiet {
+					restless = 0
+				}
+				s := serve(t, Options{})
+				s.write(t, "f", pattern(size))
+				s.write(t, "g", pattern(size))
+				s.settled(t, "f")
+				a := s.ask(t, "f", "Range", header)
+				var body Body
+				m := &meddler{after: 600_000, do: func() { tt.do(s) }}
+				want := a.Len()
+				body.Take(a)
+				n, err := body.WriteTo(m)
+				if broken := errors.Is(err, errChanged); broken != tt.breaks || broken == (n == want) || n != body.Sent() || n != int64(m.Len()) {
+					t.Errorf("%s, range %q, quiet %v: %d of %d bytes, %v", tt.name, header, quiet, n, want, err)
+				}
+				body.Close()
+				restless = was
+			}
+		}
+	}
+}
+
+func writeAt(path string, b []byte, at int64) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	f.WriteAt(b, at)
+}
+
+// A file that has been left alone goes to the writer's ReadFrom, but for its end.
+func TestQuietFilesGoBySendfile(t *testing.T) {
+	was := restless
+	restless = 0
+	defer func() { restless = was }()
+	s := serve(t, Options{})
+	want := pattern(3 << 20)
+	s.write(t, "f", want)
+	s.settled(t, "f")
+	a := s.ask(t, "f")
+	var body Body
+	var to bytes.Buffer
+	body.Take(a)
+	defer body.Close()
+	if n, err := body.WriteTo(&to); n != int64(len(want)) || err != nil || !bytes.Equal(to.Bytes(), want) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if got := body.section.Size(); got != int64(len(want))-lastPiece {
+		t.Errorf("the section is %d bytes", got)
+	}
+}
+
+// Nobody's answer keeps a file open for longer than it takes.
+func TestBodyLetsGo(t *testing.T) {
+	s := serve(t, Options{Idle: time.Millisecond})
+	s.write(t, "f", pattern(2<<20))
+	a := s.ask(t, "f")
+	var body Body
+	body.Take(a)
+	eventually(t, "only the body holds the file", func() bool { return len(openHere(t, s.dir)) == 1 })
+	body.Close()
+	eventually(t, "nothing is open", func() bool { return len(openHere(t, s.dir)) == 0 })
+}

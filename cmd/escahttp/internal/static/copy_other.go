@@ -1,0 +1,12 @@
+//go:build !linux
+
+package static
+
+import (
+	"errors"
+	"io"
+)
+
+func (v *Version) copyFrom(*descriptor, io.Writer) error { return errors.ErrUnsupported }
+
+func generated(int) bool { return false }

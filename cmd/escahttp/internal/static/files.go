@@ -1,0 +1,280 @@
+package static
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// notFound reports whether err means that there is nothing to serve at a path,
+// as opposed to something that went wrong: also what lies outside the root, and
+// names that no file can have.
+func notFound(err error) bool {
+	var pe *fs.PathError
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errIrregular) || errors.Is(err, syscall.EXDEV) ||
+		errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.ELOOP) ||
+		errors.Is(err, syscall.ENXIO) || errors.Is(err, fs.ErrInvalid) ||
+		errors.As(err, &pe) && strings.Contains(pe.Err.Error(), "escapes from parent")
+}
+
+// exhausted reports whether err means that the process, or the machine, has run
+// out of descriptors, or of memory for them.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+}
+
+// files knows versions by their path beneath the root. A name is looked at again
+// when the last look at it is older than Revalidate, by whoever asks then; the
+// others are not kept waiting for a slow disk.
+type files struct {
+	root *root // nil: all there is, is in known
+	o    Options
+	load loader
+
+	mu    sync.RWMutex
+	known map[string]*Version
+	age   int64 // of the root that they were found beneath
+	bytes int64 // of contents in memory
+	open  int   // descriptors
+	sweeper
+}
+
+func newFiles(r *root, o Options) *files {
+	c := &files{root: r, o: o, known: make(map[string]*Version)}
+	c.load.tags = newTags(o.Tagging, o.Logf)
+	return c
+}
+
+// get returns the present version of the file at name, for the caller to let go of.
+func (c *files) get(name []byte, now time.Time) (*Version, error) {
+	if c.root != nil && c.root.refresh(now) {
+		c.clear()
+	}
+	c.mu.RLock()
+	v := c.known[string(name)]
+	if v != nil && !v.hold() {
+		v = nil
+	}
+	c.mu.RUnlock()
+	switch {
+	case v != nil && (v.held || c.stands(v, name, now)):
+		return c.copied(v, name, now), nil
+	case c.root == nil && c.isDir(name):
+		return nil, errDirectory
+	case c.root == nil:
+		return nil, fs.ErrNotExist
+	}
+	if v != nil {
+		defer v.letGo()
+	}
+	return c.find(string(name), v, now)
+}
+
+// stands reports whether v is still what is at name.
+func (c *files) stands(v *Version, name []byte, now time.Time) bool {
+	if last := v.checked.Load(); c.o.Revalidate < 0 || now.UnixNano()-last >= int64(c.o.Revalidate) && v.checked.CompareAndSwap(last, now.UnixNano()) {
+		return c.leadsTo(v, string(name), now)
+	}
+	if !v.itself() {
+		return true
+	}
+	var s stamp
+	return v.file.stat(&s) == nil && s.same(&v.stamp) && !c.load.tags.awaited(v)
+}
+
+// leadsTo reports whether name leads to v, and FILE.etag is as it was. If there
+// is no descriptor to look with, it is taken to.
+func (c *files) leadsTo(v *Version, name string, now time.Time) bool {
+	s, err := c.look(name, now)
+	if exhausted(err) && c.shed() {
+		s, err = c.look(name, now)
+	}
+	if exhausted(err) {
+		return true
+	}
+	return err == nil && s.same(&v.stamp) && c.sidecarStands(v, name, now) && !c.load.tags.awaited(v)
+}
+
+func (c *files) look(name string, now time.Time) (s stamp, err error) {
+	d, _, err := c.root.open(now)
+	if err != nil {
+		return s, err
+	}
+	defer c.watch()
+	defer d.letGo()
+	err = d.look(name, &s)
+	return s, err
+}
+
+// sidecarStands reports whether FILE.etag is as it was when v was loaded.
+func (c *files) sidecarStands(v *Version, name string, now time.Time) bool {
+	if !c.load.tags.hasSidecar(name) {
+		return true
+	}
+	s, err := c.look(sidecarName(name), now)
+	if err != nil {
+		s = stamp{}
+	}
+	return s.same(&v.sidecar)
+}
+
+// isDir reports whether files that are part of the program lie beneath name.
+func (c *files) isDir(name []byte) bool {
+	prefix := string(name) + "/"
+	for n := range c.known {
+		if strings.HasPrefix(n, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// find opens what is at name, and keeps it in the place of before.
+func (c *files) find(name string, before *Version, now time.Time) (*Version, error) {
+	c.drop(name, before)
+	age := c.root.age.Load()
+	v, err := c.openAt(name, now)
+	if exhausted(err) && c.shed() {
+		v, err = c.openAt(name, now)
+	}
+	if err != nil && notFound(err) && c.root.confirm(now, age) {
+		c.clear()
+		v, err = c.openAt(name, now)
+	}
+	return v, err
+}
+
+func (c *files) openAt(name string, now time.Time) (*Version, error) {
+	d, age, err := c.root.open(now)
+	if err != nil {
+		return nil, err
+	}
+	defer c.watch()
+	defer d.letGo()
+	f, err := d.file(name)
+	if err != nil {
+		return nil, err
+	}
+	v, err := c.load.load(name, f, d)
+	if err != nil {
+		return nil, err
+	}
+	v.checked.Store(now.UnixNano())
+	v.used.Store(now.UnixNano())
+	if !v.once && v.hold() {
+		c.keep(name, v, age)
+	}
+	return v, nil
+}
+
+// copied returns v, which was asked for once more, or a copy in its place.
+func (c *files) copied(v *Version, name []byte, now time.Time) *Version {
+	if !v.itself() {
+		return v
+	}
+	v.used.Store(now.UnixNano())
+	if v.size > min(copiedFile, c.o.CacheBytes/8) || !v.copying.CompareAndSwap(false, true) {
+		return v
+	}
+	age := c.root.age.Load()
+	n, err := v.duplicate()
+	if err != nil {
+		return v // it is sent itself
+	}
+	n.hold()
+	c.keep(string(name), n, age)
+	v.letGo()
+	return n
+}
+
+// keep puts v, which it takes over, in the place of what was there and, if need
+// be, of others: whichever a map gives first, for a cache that is too small for
+// what is asked for gains nothing by choosing. age is the root's when v was
+// looked for.
+func (c *files) keep(name string, v *Version, age int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(name)
+	if age != c.root.age.Load() || v.weight() > c.o.CacheBytes {
+		v.letGo()
+		return
+	}
+	if c.age != age {
+		c.clearLocked()
+		c.age = age
+	}
+	c.known[name] = v
+	c.bytes += v.weight()
+	if v.file != nil {
+		c.open++
+	}
+	const perEntry = 512 // path, header fields and map, roughly
+	for other := range c.known {
+		if c.bytes+perEntry*int64(len(c.known)) <= c.o.CacheBytes && c.open <= c.o.OpenFiles {
+			break
+		}
+		if other != name {
+			c.dropLocked(other)
+		}
+	}
+}
+
+// drop takes v, if it is still what is kept under name, out of the cache.
+func (c *files) drop(name string, v *Version) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v != nil && c.known[name] == v {
+		c.dropLocked(name)
+	}
+}
+
+func (c *files) dropLocked(name string) {
+	v := c.known[name]
+	if v == nil {
+		return
+	}
+	delete(c.known, name)
+	c.bytes -= v.weight()
+	if v.file != nil {
+		c.open--
+	}
+	v.letGo()
+}
+
+// shed lets go of all descriptors; false if there were none.
+func (c *files) shed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	had := c.open > 0
+	for name, v := range c.known {
+		if v.file != nil {
+			c.dropLocked(name)
+		}
+	}
+	return had
+}
+
+// clear forgets what was found beneath another root.
+func (c *files) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clearLocked()
+}
+
+func (c *files) clearLocked() {
+	for name := range c.known {
+		c.dropLocked(name)
+	}
+}
+
+// close lets go of everything.
+func (c *files) close() {
+	c.clear()
+	c.stop()
+	if c.root != nil {
+		c.root.shut()
+	}
+}

@@ -1,0 +1,18 @@
+package static
+
+import "time"
+
+// Request is what an answer depends on. What its methods return is valid until
+// the answer is decided.
+type Request interface {
+	Method() []byte
+	// Path is decoded, begins with a slash, and has no dot segments.
+	Path() []byte
+	Query() []byte
+	// Header returns the first value of a field by its canonical name, empty if
+	// there is none; Headers all of them.
+	Header(name string) []byte
+	Headers(name string) [][]byte
+	// Time is when the request came.
+	Time() time.Time
+}

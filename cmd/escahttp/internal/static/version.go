@@ -1,0 +1,92 @@
+package static
+
+import (
+	"io"
+	"net/http"
+	"path"
+	"sync/atomic"
+	"time"
+)
+
+// Sizes up to which a version is kept in memory.
+const (
+	// smallFile is in memory as bytes: above it sendfile costs less than the
+	// copies (at 20 KiB, a tenth of the whole).
+	smallFile = 8 << 10
+	// copiedFile is in memory behind a descriptor (a memfd), from the second
+	// request on. Sending it costs what sending the file itself does, and it
+	// cannot change while it is being sent.
+	copiedFile = 1 << 20
+)
+
+// Version is one version of a file. Its contents are in memory (body), or behind
+// a descriptor: a copy of it, or the file itself.
+type Version struct {
+	stamp stamp // of the file that it was read from
+	size  int64 // -1: shows when it is read
+
+	etag, lastModified, contentType []byte
+	modified                        int64 // Unix seconds, as HTTP has it
+	sidecar                         stamp // of FILE.etag; zero: there is none
+
+	body []byte // all of the contents; or what was read of a file without a size
+	file *descriptor
+	copy bool // file is a copy
+	once bool // for one answer: a change of the file might not show
+	held bool // it is part of the program
+
+	checked atomic.Int64 // when the name was last seen to lead to it, Unix nanoseconds
+	used    atomic.Int64 // when file was last sent
+	copying atomic.Bool  // somebody has begun to make a copy
+}
+
+// describe sets what the header fields of v say, but for its tag.
+func (v *Version) describe(name string, s *stamp) {
+	t := time.Unix(0, s.mtime).UTC()
+	v.stamp, v.size = *s, s.size
+	v.modified = t.Unix()
+	v.lastModified = t.AppendFormat(nil, http.TimeFormat)
+	v.contentType = []byte(contentType(path.Ext(name)))
+}
+
+// itself reports whether the file is sent itself, and so may change meanwhile.
+func (v *Version) itself() bool { return v.file != nil && !v.copy }
+
+// hold keeps v's descriptor open for the caller; false if it is closed already.
+func (v *Version) hold() bool { return v.file == nil || v.file.hold() }
+
+func (v *Version) letGo() {
+	if v.file != nil {
+		v.file.letGo()
+	}
+}
+
+// weight is what v takes of the memory for contents.
+func (v *Version) weight() int64 {
+	if v.copy {
+		return v.size
+	}
+	return int64(len(v.body))
+}
+
+// generated reports whether the contents are made when they are read, so that
+// nothing can be said of them beforehand.
+func (v *Version) generated() bool { return v.lastModified == nil }
+
+// duplicate returns v with a copy in memory instead of the file.
+func (v *Version) duplicate() (*Version, error) {
+	n := &Version{
+		stamp: v.stamp, size: v.size, etag: v.etag, lastModified: v.lastModified, contentType: v.contentType,
+		modified: v.modified, sidecar: v.sidecar,
+	}
+	n.checked.Store(v.checked.Load())
+	if err := n.copyFrom(v.file, io.Discard); err != nil {
+		return nil, err
+	}
+	var s stamp
+	if err := v.file.stat(&s); err != nil || !s.same(&v.stamp) {
+		n.letGo()
+		return nil, errChanged
+	}
+	return n, nil
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/escahttp/esca/conn"
+)
+
+// listen opens the address.
+func (s *serveCmd) listen(logger conn.Logger) (net.Listener, error) {
+	opts := []conn.Option{conn.WithLoops(s.Loops), conn.WithBackend(s.Backend), conn.WithKeepAlive(time.Minute), conn.WithLogger(logger)}
+	path, isUnix := strings.CutPrefix(s.Addr, "unix:")
+	if isUnix {
+		return s.listenUnix(path, opts)
+	}
+	ln, err := conn.Listen("tcp", s.Addr, opts...)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another --addr", s.Addr)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another --addr", s.Addr)
+	}
+	return ln, err
+}
+
+// listenUnix listens on the socket at path. One that a dead server has left is
+// replaced; anything else that is there is not ours to remove.
+func (s *serveCmd) listenUnix(path string, opts []conn.Option) (net.Listener, error) {
+	if fi, err := os.Lstat(path); err == nil && !strings.HasPrefix(path, "@") {
+		switch {
+		case fi.Mode().Type() != os.ModeSocket:
+			return nil, fmt.Errorf("unix:%s: there is a file that is no socket: remove it, or choose another path", path)
+		case !abandoned(path):
+			return nil, fmt.Errorf("unix:%s is in use by another program: stop it, or choose another path", path)
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("unix:%s is left from a program that has ended: %w", path, err)
+		}
+	}
+	if s.SocketMode.set {
+		// From the beginning: a mode set later comes too late for whoever
+		// connects in between.
+		defer umask(umask(int(0o777 &^ s.SocketMode.bits)))
+	}
+	ln, err := conn.Listen("unix", path, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("unix:%s: %w", path, err)
+	}
+	return ln, nil
+}
+
+// abandoned reports whether nobody listens on the unix socket at path. One that
+// may not be asked, or is too busy to answer, is somebody's.
+func abandoned(path string) bool {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/certs"
+	"github.com/escahttp/esca/cmd/escahttp/internal/clients"
+	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
+	"github.com/escahttp/esca/cmd/escahttp/internal/static"
+	"github.com/escahttp/esca/cmd/escahttp/internal/welcome"
+	"github.com/escahttp/esca/server"
+)
+
+// site is what is being served, and with what.
+type site struct {
+	*serveCmd
+	out     *errlog.Log
+	files   *static.Handler
+	access  *accesslog.Log // nil: none
+	certs   *certs.Pair    // nil: no TLS
+	clients *clients.Clients
+	fs      *fasthttp.Server
+
+	patience time.Duration // for what is left to be written, at the end
+}
+
+// decider puts what decides between the files and the protocol. Tests put a
+// double there.
+var decider = func(h *static.Handler) http1.Decider { return h }
+
+func (s *serveCmd) run(out *errlog.Log) error {
+	t := &site{serveCmd: s, out: out, patience: lastWords}
+	defer t.close()
+	if err := t.open(); err != nil {
+		return err
+	}
+	ln, err := s.listen(out)
+	if err != nil {
+		return err
+	}
+	return t.serve(ln)
+}
+
+// open opens all that serving needs but the address.
+func (t *site) open() (err error) {
+	if t.files, err = t.openFiles(); err != nil {
+		return err
+	}
+	if t.Log != "" {
+		if t.access, err = accesslog.Open(t.Log, t.Format, t.out.Printf); err != nil {
+			return err
+		}
+	}
+	if t.TLSCert != "" {
+		if t.certs, err = certs.Load(t.TLSCert, t.TLSKey, t.out.Printf); err != nil {
+			return err
+		}
+	}
+	end := &http1.End{Core: decider(t.files), Log: t.access, Logf: t.out.Printf}
+	t.clients = clients.New(clients.Options{
+		Stalled: t.WriteTimeout, PerAddress: t.PerIP, Refuse: end.Refuse, Logf: t.out.Limited("clients").Printf,
+	})
+	t.fs = &fasthttp.Server{
+		Handler:               end.Serve,
+		ErrorHandler:          end.Error,
+		ExpectHandler:         end.Expect,
+		ConnState:             t.clients.State,
+		Name:                  "esca",
+		ReadTimeout:           t.ReadTimeout,
+		WriteTimeout:          wholeAnswer(t.WriteTimeout),
+		IdleTimeout:           t.IdleTimeout,
+		ReadBufferSize:        16 << 10,
+		MaxRequestBodySize:    64 << 10, // nobody has a reason to send any
+		CloseOnShutdown:       true,
+		SecureErrorLogMessage: true,
+		Logger:                t.out.Limited("connections"),
+	}
+	if t.certs != nil {
+		t.fs.TLSConfig = &tls.Config{GetCertificate: t.certs.Get}
+	}
+	return nil
+}
+
+func (t *site) openFiles() (*static.Handler, error) {
+	if t.Root == "" {
+		return static.NewFS(welcome.FS(), time.Now())
+	}
+	revalidate := t.Revalidate
+	if revalidate <= 0 {
+		revalidate = -1
+	}
+	h, err := static.New(t.Root, static.Options{
+		CacheBytes: t.CacheMiB << 20, Revalidate: revalidate, Tagging: static.Tagging(t.ETag), Logf: t.out.Limited("files").Printf,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ROOT: %w", err)
+	}
+	return h, nil
+}
+
+// close writes what is left to be written. It does not wait for files: one may be
+// on a disk that hangs.
+func (t *site) close() {
+	if t.certs != nil {
+		t.certs.Close()
+	}
+	if t.access != nil && !t.access.Close(t.patience) {
+		t.out.Printf("access log %s takes nothing: its last lines are lost", t.Log)
+	}
+}
+
+// serve serves until a signal asks it to stop: the first lets requests finish,
+// within the limit, the second does not.
+func (t *site) serve(ln net.Listener) error {
+	srv := server.New(t.fs)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
+	done := make(chan error, 1)
+	go func() {
+		if t.certs != nil {
+			done <- srv.ServeTLS(ln, "", "")
+		} else {
+			done <- srv.Serve(ln)
+		}
+	}()
+	t.announce(ln)
+	var late <-chan time.Time // nil: nothing is to end
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-late:
+			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
+			return nil
+		case sig := <-signals:
+			switch {
+			case sig == syscall.SIGHUP:
+				go t.reload() // which may have to wait for a disk
+			case late != nil:
+				t.patience = 0
+				return errors.New("stopped at once: requests were cut off")
+			default:
+				late = t.limit()
+				t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
+				go srv.Shutdown(context.Background())
+			}
+		}
+	}
+}
+
+// limit is when a stop has to be over.
+func (t *site) limit() <-chan time.Time {
+	if t.ShutdownTimeout <= 0 {
+		return make(chan time.Time)
+	}
+	return time.After(t.ShutdownTimeout)
+}
+
+func (t *site) within() string {
+	if t.ShutdownTimeout <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" within %v", t.ShutdownTimeout)
+}

@@ -1,0 +1,197 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stuck returns an escahttp that something keeps from stopping. Each is a double
+// of what happens to a server: a client, a disk or a log that does not go on.
+var stuck = map[string]func(t *testing.T, args ...string) *process{
+	"a client that has stopped reading": func(t *testing.T, args ...string) *process {
+		d := t.TempDir()
+		sparse(t, d+"/f", 1<<30)
+		p := launch(t, nil, nil, append(args, d)...)
+		c := stalledClient(t, p.addr)
+		io.WriteString(c, "GET /f HTTP/1.1\r\nHost: h\r\n\r\n")
+		if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	},
+	"a disk that does not answer": func(t *testing.T, args ...string) *process {
+		p := launch(t, nil, nil, append(args, t.TempDir())...)
+		c := connect(t, p.addr)
+		io.WriteString(c, "GET /on-a-disk-that-hangs HTTP/1.1\r\nHost: h\r\n\r\n")
+		// Another request shows that this one is being served, and that it does
+		// not keep its neighbours.
+		p.get(t, "/")
+		return p
+	},
+	"a log that nobody reads": func(t *testing.T, args ...string) *process {
+		p, _ := stalledLog(t, args...)
+		c := connect(t, p.addr)
+		io.WriteString(c, "GET /on-a-disk-that-hangs HTTP/1.1\r\nHost: h\r\n\r\n")
+		for range 10 {
+			p.get(t, "/")
+		}
+		return p
+	},
+	"half a request": func(t *testing.T, args ...string) *process {
+		p := launch(t, nil, nil, append(args, "--read-timeout=0", t.TempDir())...)
+		io.WriteString(connect(t, p.addr), "GET / HTTP/1.1\r\nHo")
+		p.get(t, "/")
+		return p
+	},
+}
+
+func sparse(t *testing.T, path string, size int64) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stalledClient is a connection that has little room for what it does not read.
+func stalledClient(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10) })
+	}}
+	c, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute))
+	return c
+}
+
+// stalledLog is an escahttp whose access log is a pipe that is full, and that
+// nobody reads.
+func stalledLog(t *testing.T, args ...string) (*process, *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	defer w.Close()
+	w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	for err == nil {
+		_, err = w.Write(make([]byte, 4096))
+	}
+	return launch(t, w, nil, append(args, "--access-log=-", t.TempDir())...), r
+}
+
+// SIGTERM ends the server within the limit, whatever is stuck.
+func TestStopEndsWithinTheLimit(t *testing.T) {
+	for name, get := range stuck {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := get(t, "--shutdown-timeout=500ms", "--write-timeout=0")
+			p.Process.Signal(syscall.SIGTERM)
+			if err := p.ended(t); err != nil {
+				t.Errorf("%v; it said %s", err, p.said())
+			}
+			if !strings.Contains(p.said(), "stopped after 500ms: ") {
+				t.Errorf("it said %q", p.said())
+			}
+		})
+	}
+}
+
+// The second signal ends it at once.
+func TestSecondSignalEnds(t *testing.T) {
+	for name, get := range stuck {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := get(t, "--shutdown-timeout=0", "--write-timeout=0")
+			p.Process.Signal(syscall.SIGTERM)
+			eventually(t, "it says that it stops", func() bool { return strings.Contains(p.said(), "stopping: ") })
+			p.Process.Signal(syscall.SIGTERM)
+			if err := p.ended(t); err == nil || !strings.Contains(p.said(), "stopped at once") {
+				t.Errorf("%v; it said %q", err, p.said())
+			}
+		})
+	}
+}
+
+// A client that has stopped reading is cut off by default's means; one that reads
+// steadily is not, though it takes longer than the limit.
+func TestStalledClient(t *testing.T) {
+	t.Parallel()
+	d := t.TempDir()
+	sparse(t, d+"/f", 1<<30)
+	log := filepath.Join(t.TempDir(), "log")
+	p := launch(t, nil, nil, "--write-timeout=300ms", "--access-log="+log, d)
+	c := stalledClient(t, p.addr)
+	io.WriteString(c, "GET /f HTTP/1.1\r\nHost: h\r\n\r\n")
+	eventually(t, "it is cut off", func() bool { return strings.Contains(p.said(), "takes nothing for 300ms: the connection is cut off") })
+	if n, err := io.Copy(io.Discard, c); n > 1<<28 || err == nil {
+		t.Errorf("the client got %d bytes, %v", n, err)
+	}
+	eventually(t, "the log says how much was sent", func() bool {
+		b, _ := os.ReadFile(log)
+		return strings.Contains(string(b), `"GET /f HTTP/1.1" 200 `) && !strings.Contains(string(b), " 1073741824\n")
+	})
+}
+
+func TestSteadyClient(t *testing.T) {
+	t.Parallel()
+	d := t.TempDir()
+	const size = 20_000_000
+	sparse(t, d+"/f", size)
+	p := launch(t, nil, nil, "--write-timeout=2s", d)
+	c := stalledClient(t, p.addr)
+	io.WriteString(c, "GET /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	n := 0
+	for b := make([]byte, 100_000); ; time.Sleep(20 * time.Millisecond) {
+		m, err := c.Read(b)
+		n += m
+		if err != nil {
+			break
+		}
+	}
+	if n < size {
+		t.Errorf("%d of %d bytes; it said %s", n, size, p.said())
+	}
+}
+
+// A request that trickles is answered with 408 when its time is up.
+func TestTricklingRequest(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, nil, "--read-timeout=300ms", t.TempDir())
+	c := connect(t, p.addr)
+	c.SetDeadline(time.Now().Add(time.Minute))
+	quit := make(chan struct{})
+	go func() {
+		io.WriteString(c, "GET / HTTP/1.1\r\nX: ")
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				io.WriteString(c, "x")
+			case <-quit:
+				return
+			}
+		}
+	}()
+	line, err := c.r.ReadString('\n')
+	close(quit)
+	if !strings.HasPrefix(line, "HTTP/1.1 408 ") {
+		t.Errorf("%q, %v", line, err)
+	}
+}
