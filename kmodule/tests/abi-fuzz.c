@@ -123,7 +123,6 @@ int main(int argc, char **argv)
 	long i, k;
 
 	seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
-	setvbuf(stdout, NULL, _IONBF, 0);
 	printf("seed %lu, %d seconds\n", seed, seconds);
 	alarm(seconds + 60);
 	MUST(sigaction(SIGUSR1, &sa, NULL));

@@ -9,6 +9,7 @@
 
 static struct table t;
 static int go[2];	/* its reader installs a filter for all threads, and answers */
+static int inside;	/* but not before another is inside a batch */
 
 static void *filter(void *unused)
 {
@@ -18,14 +19,18 @@ static void *filter(void *unused)
 
 	(void)unused;
 	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	arrives(go[1]);
 	MUST(recv(go[1], &c, 1, 0));
+	while (inside && batch(&t, 0, 0) >= 0)
+		sched_yield();
 	MUST(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog));
 	MUST(send(go[1], "y", 1, 0));
 	return NULL;
 }
 
-/* Entries that have the filter come, and wait until it is there; returns the next. */
+/*
+ * Entries that have the filter come, and wait until it is there; returns the next. It
+ * may be there before the second has begun.
+ */
 static int filter_comes(int i)
 {
 	static char c;
@@ -40,38 +45,49 @@ static void in_mid_batch(void)
 {
 	int i, p[2];
 	char buf[8];
+	long ran;
 
 	pair(p);
 	for (i = 0; i < 256; i++)
 		entry(&t, i, ESCA_LINK, SYS_sendto, p[0], (uintptr_t)"z", 1, 0, 0, 0);
 	filter_comes(9);
-	CHECK(batch(&t, 0, 256) == 11, "it goes on");
-	CHECK(t.entries[9].ret == 1 && t.entries[10].ret == 1, "%lld", t.entries[10].ret);
-	for (i = 11; i < 256; i++)
+	ran = batch(&t, 0, 256);
+	CHECK(ran == 10 || ran == 11, "%ld", ran);
+	for (i = 0; i < ran; i++)
+		CHECK(t.entries[i].ret == 1, "%d: %lld", i, t.entries[i].ret);
+	for (i = ran; i < 256; i++)
 		CHECK(t.entries[i].ret == UNWRITTEN, "%d: %lld", i, t.entries[i].ret);
 	for (i = 0; i < 9; i++)
 		CHECK(recv(p[1], buf, 1, 0) == 1, "%d", i);
 	CHECK(recv(p[1], buf, 1, 0) < 0 && errno == EAGAIN, "it was run");
-	CHECK(batch(&t, 11, 245) < 0 && errno == EPERM, "the rest");
+	CHECK(batch(&t, ran, 256 - ran) < 0 && errno == EPERM, "the rest");
 }
 
 /* Not even the wait is begun. */
 static void before_the_wait(void)
 {
+	long ran;
+
 	wait_entry(&t, filter_comes(0), NULL);
-	CHECK(batch(&t, 0, 3) == 2 && t.entries[2].ret == UNWRITTEN, "%lld", t.entries[2].ret);
+	ran = batch(&t, 0, 3);
+	CHECK((ran == 1 || ran == 2) && t.entries[2].ret == UNWRITTEN, "%ld", ran);
 }
 
 /* While it sleeps: its events come, as an edge is reported once, but bare. */
 static void during_the_wait(void)
 {
 	char buf[8];
+	long ran;
 
 	/* Nothing is ready until the answer of who has installed the filter. */
 	watch(&t, go[0], 1, ESCA_HARVEST_RECV);
 	wait_entry(&t, 0, NULL);
+	inside = 1;
 	MUST(send(go[0], "x", 1, 0));
-	CHECK(batch(&t, 0, 1) == 1 && t.entries[0].ret == 1, "%lld", t.entries[0].ret);
+	do
+		ran = batch(&t, 0, 1);
+	while (ran < 0 && errno == EBUSY);	/* it was the other that was inside */
+	CHECK(ran == 1 && t.entries[0].ret == 1, "%lld", t.entries[0].ret);
 	CHECK(t.events[0].fd == go[0] && t.events[0].mask == EPOLLIN, "%x", t.events[0].mask);
 	CHECK(t.events[0].slot == -1 && !t.events[0].n && !t.events[0].err, "%d", t.events[0].n);
 	CHECK(!t.ctl->recvs && t.ctl->nfree == 16, "%u", t.ctl->recvs);
@@ -160,7 +176,6 @@ static void under_tracer(void)
 
 int main(void)
 {
-	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);
 	with_filter(in_mid_batch);
 	with_filter(before_the_wait);

@@ -176,7 +176,6 @@ int main(int argc, char **argv)
 
 	if (argc > 3)
 		return after_exec(argv[2], argv[3]);
-	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(100);
 	ENDS(do_busy, 5, 5 << 8);
 	ENDS(do_pthread_exit, 0, SIGALRM);

@@ -167,7 +167,6 @@ static void limited(void)
 
 int main(void)
 {
-	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);
 	thousand();
 	unfinished();

@@ -65,7 +65,6 @@ int main(void)
 	int status, pid;
 
 	alarm(60);
-	setvbuf(stdout, NULL, _IONBF, 0);
 	mkdir(ROOT, 0755);
 	MUST(mount("none", ROOT, "cgroup2", 0, NULL));
 	put(ROOT "/cgroup.subtree_control", "+memory");

@@ -181,7 +181,6 @@ int main(void)
 {
 	struct table t;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm(60);
 	table_open(&t);
 	looks(&t);

@@ -29,6 +29,12 @@
 
 static int failures;
 
+/* What was found is said although a test hangs, and its alarm ends it. */
+__attribute__((constructor)) static void unbuffered(void)
+{
+	setvbuf(stdout, NULL, _IONBF, 0);
+}
+
 #define CHECK(cond, ...)							\
 	do {									\
 		if (!(cond)) {							\
