@@ -44,7 +44,11 @@ func newGroup(opt options) (*group, error) {
 		l.index, l.workers.lockWord = i, lockWord()
 		g.loops = append(g.loops, l)
 	}
-	g.watcher = newWatcher(g.loops)
+	if g.opt.steals {
+		g.watcher = newWatcher(g.loops)
+	} else {
+		g.watcher = newWatcher(nil)
+	}
 	return g, nil
 }
 
@@ -68,7 +72,9 @@ func (g *group) start() {
 		l.newDriver()
 		l.mu.Unlock()
 	}
-	go g.watcher.watch()
+	if g.opt.steals {
+		go g.watcher.watch()
+	}
 }
 
 // close has each loop end when its last connection has.

@@ -86,17 +86,20 @@ func (w *watcher) watch() {
 	}
 }
 
-// look visits each loop, and reports whether any is inside user code.
+// look visits each loop, and reports whether any is, or may be, inside user code.
 func (w *watcher) look(now int64) (inUser bool) {
 	w.lookAt.Store(now + int64(watchPeriod))
 	for i, l := range w.loops {
 		if !l.mu.TryLock() {
-			continue // somebody is at work with the lock
+			// Somebody is at work with the lock: the driver, or one of those who write
+			// to a connection while it is inside user code.
+			inUser = true
+			continue
 		}
 		switch {
 		case l.phase != phaseUser:
 			w.seen[i] = 0
-		case w.seen[i] == l.userSeq && l.group.opt.steals:
+		case w.seen[i] == l.userSeq:
 			l.steal()
 			w.seen[i], w.alert = 0, now+int64(alertFor)
 		default:
@@ -107,27 +110,28 @@ func (w *watcher) look(now int64) (inUser bool) {
 	return inUser
 }
 
-// ran is how often user code was entered.
-func (w *watcher) ran() (n uint64) {
+// ran is how often user code was entered, and whether any loop is inside it.
+func (w *watcher) ran() (n uint64, inUser bool) {
 	for _, l := range w.loops {
 		l.mu.Lock()
 		n += l.userSeq
+		inUser = inUser || l.phase == phaseUser
 		l.mu.Unlock()
 	}
-	return n
+	return n, inUser
 }
 
-// sleep parks until user code runs, if none has since the last call. False: the
-// watcher is to end.
+// sleep parks until user code runs, if none does and none has since the last call.
+// False: the watcher is to end.
 func (w *watcher) sleep() bool {
-	n := w.ran()
-	if n != w.lastRan {
+	n, inUser := w.ran()
+	if inUser || n != w.lastRan {
 		w.lastRan = n
 		return true
 	}
 	w.asleep.Store(true)
 	// Some may have begun between the look and the store, and not seen it.
-	if w.ran() != n && w.asleep.CompareAndSwap(true, false) {
+	if now, _ := w.ran(); now != n && w.asleep.CompareAndSwap(true, false) {
 		return true
 	}
 	select {
