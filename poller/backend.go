@@ -49,7 +49,7 @@ type Factory interface {
 const EnvBackend = "ESCA_BACKEND"
 
 // factories in the order in which auto tries them: most aggregation first.
-var factories = []Factory{Kmod, Uring, Direct}
+var factories = []Factory{kmodFactory{}, uringFactory{}, Direct}
 
 // Probes probes every backend, in the order in which auto tries them.
 func Probes() []Probe {

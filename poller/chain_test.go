@@ -85,7 +85,7 @@ func FuzzChain(f *testing.F) {
 
 		var ran []int
 		got := Chain(entries, func(e *Entry) {
-			i := int((uintptr(unsafe.Pointer(e)) - uintptr(unsafe.Pointer(&entries[0]))) / EntrySize)
+			i := int((uintptr(unsafe.Pointer(e)) - uintptr(unsafe.Pointer(&entries[0]))) / entrySize)
 			ran = append(ran, i)
 			e.Ret = outcomes[script[i]&15].ret
 		})

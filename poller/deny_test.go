@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Printf("%v\n%v\n%s: %s\n", Uring.Probe(), Uring.Probe().Status, f.Name(), why)
+		fmt.Printf("%v\n%v\n%s: %s\n", uringFactory{}.Probe(), uringFactory{}.Probe().Status, f.Name(), why)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

@@ -37,10 +37,10 @@ func newDirect(ep *Epoll, sh *Shared) *direct {
 
 func (d *direct) Counts() *Counts { return &d.counts }
 func (d *direct) Close() error    { return nil }
-func (d *direct) Call(e *Entry)   { Exec(e) }
+func (d *direct) Call(e *Entry)   { execute(e) }
 
 func (d *direct) Run(n int) {
-	d.add(Chain(d.sh.Entries[:n], Exec))
+	d.add(Chain(d.sh.Entries[:n], execute))
 }
 
 func (d *direct) Tick(n int) (int, error) {
@@ -64,7 +64,7 @@ func (d *direct) look() (int, error) {
 		ev := &d.sh.Events[out]
 		*ev = Event{FD: r.Fd, Gen: uint32(r.Pad), Mask: r.Events, Slot: -1}
 		if r.Events&^unix.EPOLLOUT != 0 {
-			d.add(Harvest(d.sh, ev, Exec))
+			d.add(Harvest(d.sh, ev, execute))
 		}
 		out++
 	}
@@ -90,8 +90,8 @@ func (d *direct) ask() (int, error) {
 
 func (d *direct) add(c Counts) { d.counts.Add(&c) }
 
-// Exec runs one entry as a system call.
-func Exec(e *Entry) {
+// execute runs one entry as a system call.
+func execute(e *Entry) {
 	if e.NR == Nop {
 		e.Ret = 0
 		return

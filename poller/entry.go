@@ -29,13 +29,13 @@ type Entry struct {
 
 // Sizes that the ABI fixes.
 const (
-	EntrySize = 64
-	EventSize = 32
+	entrySize = 64
+	eventSize = 32
 )
 
 var (
-	_ [EntrySize - unsafe.Sizeof(Entry{})]byte
-	_ [unsafe.Sizeof(Entry{}) - EntrySize]byte
+	_ [entrySize - unsafe.Sizeof(Entry{})]byte
+	_ [unsafe.Sizeof(Entry{}) - entrySize]byte
 )
 
 // Entry flags.

@@ -22,8 +22,8 @@ type Event struct {
 }
 
 var (
-	_ [EventSize - unsafe.Sizeof(Event{})]byte
-	_ [unsafe.Sizeof(Event{}) - EventSize]byte
+	_ [eventSize - unsafe.Sizeof(Event{})]byte
+	_ [unsafe.Sizeof(Event{}) - eventSize]byte
 )
 
 // Accepted is one accepted connection in the slot of a listener's event.

@@ -11,10 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kmod has the kernel module of kmodule/ run the table, wait and harvest, all
-// in one crossing: for x86-64, where the module is loaded.
-var Kmod Factory = kmodFactory{}
-
+// kmodFactory makes backends that have the kernel module of kmodule/ run the table,
+// look and harvest, all in one crossing: for x86-64, where the module is loaded.
 type kmodFactory struct{}
 
 const kmodDevice = "/dev/esca"
@@ -173,7 +171,7 @@ func (k *kmod) run(n, end int) bool {
 	k.entered("kmod", err)
 	ran := min(done, n)
 	k.count(entries[:ran])
-	k.add(chainFrom(entries, ran, Exec))
+	k.add(chainFrom(entries, ran, execute))
 	return done == end
 }
 

@@ -36,7 +36,7 @@ func standInKmod(t *testing.T, stop int, answer func() (int, syscall.Errno)) (*k
 				sh.ctl.accepts = 0
 			}()
 		}
-		chainFrom(entries, first, Exec)
+		chainFrom(entries, first, execute)
 		return end - first, 0
 	}
 	k.ioctl = func(first, n int, _ bool) (int, syscall.Errno) {
@@ -208,7 +208,7 @@ func TestKmodLooksInVain(t *testing.T) {
 
 // Any filter, even of a call that no table holds, sends kmod to direct calls.
 func TestKmodRefusedByAFilter(t *testing.T) {
-	if p := Kmod.Probe(); p.Status != Available {
+	if p := (kmodFactory{}).Probe(); p.Status != Available {
 		if strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ",kmod,") {
 			t.Fatal(p)
 		}
@@ -224,7 +224,7 @@ func TestKmodRefusedByAFilter(t *testing.T) {
 	}
 	defer ep.Close()
 	sh := newShared(t, Config{})
-	b, err := Kmod.Open(ep, sh)
+	b, err := kmodFactory{}.Open(ep, sh)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,15 +4,13 @@ package poller
 
 import "fmt"
 
-// Kmod is the backend of the kernel module, which is for x86-64 only.
-var Kmod Factory = noKmod{}
+// kmodFactory is of the backend of the kernel module, which is for x86-64 only.
+type kmodFactory struct{}
 
-type noKmod struct{}
-
-func (noKmod) Name() string { return "kmod" }
-func (noKmod) Probe() Probe {
+func (kmodFactory) Name() string { return "kmod" }
+func (kmodFactory) Probe() Probe {
 	return Probe{Name: "kmod", Status: Unavailable, Reason: "the module is for x86-64"}
 }
-func (k noKmod) Open(*Epoll, *Shared) (Backend, error) {
+func (k kmodFactory) Open(*Epoll, *Shared) (Backend, error) {
 	return nil, fmt.Errorf("backend %w", k.Probe().Err())
 }

@@ -48,8 +48,8 @@ func TestLayout(t *testing.T) {
 		{"Accepted.Addr", unsafe.Offsetof(a.Addr), 8},
 		{"sizeof Accepted.Addr", unsafe.Sizeof(a.Addr), 112},
 
-		{"EntrySize", EntrySize, 64},
-		{"EventSize", EventSize, 32},
+		{"entrySize", entrySize, 64},
+		{"eventSize", eventSize, 32},
 		{"AcceptedSize", AcceptedSize, 128},
 		{"Link", uintptr(Link), 1},
 		{"Attend", uintptr(Attend), 2},

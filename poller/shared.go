@@ -98,7 +98,7 @@ func (c Config) layout() (l layout) {
 		return off
 	}
 	part(int(unsafe.Sizeof(control{})))
-	l.entries, l.events, l.free = part((c.Entries+1)*EntrySize), part(c.Events*EventSize), part(c.Slots*4)
+	l.entries, l.events, l.free = part((c.Entries+1)*entrySize), part(c.Events*eventSize), part(c.Slots*4)
 	l.module = l.size
 	l.arena, l.slots, l.interest = part(c.Arena), part(c.Slots*c.SlotSize), part(c.MaxFD*4)
 	return l

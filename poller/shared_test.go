@@ -61,8 +61,8 @@ func TestSharedPartsAreApart(t *testing.T) {
 	s := newShared(t, Config{Entries: 3, Events: 5, Arena: 5000, Slots: 5, SlotSize: 1024, MaxFD: 50})
 	parts := map[string][]byte{
 		"arena":   s.Arena,
-		"entries": unsafe.Slice((*byte)(unsafe.Pointer(&s.Entries[0])), 3*EntrySize),
-		"events":  unsafe.Slice((*byte)(unsafe.Pointer(&s.Events[0])), 5*EventSize),
+		"entries": unsafe.Slice((*byte)(unsafe.Pointer(&s.Entries[0])), 3*entrySize),
+		"events":  unsafe.Slice((*byte)(unsafe.Pointer(&s.Events[0])), 5*eventSize),
 	}
 	for i := range int32(5) {
 		parts["slot "+string('0'+i)] = s.Slot(i)

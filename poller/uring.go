@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Uring has an io_uring execute the table and the harvest, a crossing each, and
-// waits by epoll: three crossings a tick at the most, however many connections.
+// uring has an io_uring execute the table and the harvest, a crossing each, and looks
+// by epoll: three crossings a tick at the most, however many connections.
 //
 // It is a plain executor. Everything it is given is told not to wait, so that it
 // completes as it is submitted and nothing is in flight between two ticks; so no
@@ -30,7 +30,18 @@ import (
 // crossing that it is to save, once for each connection; a completion that is
 // skipped on success hides a short send; and a wait that rides along with the sends
 // saves one of a tick's three crossings, some 200 ns for a dozen requests or more.
-var Uring Factory = uringFactory{}
+type uring struct {
+	refusable
+	ring  *ring
+	pays  int
+	why   error   // why it last took nothing
+	slots []int32 // of the harvest under way, by event
+
+	stretch uint32   // of entries that one run of the ring takes
+	chained []uint32 // by descriptor: in which stretch it last was in a chain
+}
+
+var _ Backend = (*uring)(nil)
 
 type uringFactory struct{}
 
@@ -47,19 +58,6 @@ func (uringFactory) Open(ep *Epoll, sh *Shared) (Backend, error) {
 // ringPays is from how many operations on a ring costs less than direct calls:
 // measured, over TCP on loopback.
 const ringPays = 4
-
-type uring struct {
-	refusable
-	ring  *ring
-	pays  int
-	why   error   // why it last took nothing
-	slots []int32 // of the harvest under way, by event
-
-	stretch uint32   // of entries that one run of the ring takes
-	chained []uint32 // by descriptor: in which stretch it last was in a chain
-}
-
-var _ Backend = (*uring)(nil)
 
 func (u *uring) Close() error { return u.ring.close() }
 
@@ -86,7 +84,7 @@ func (u *uring) Run(n int) {
 			j = chainEnd(entries, i)
 		}
 		if j > i {
-			u.add(Chain(entries[i:j], Exec))
+			u.add(Chain(entries[i:j], execute))
 			i = j
 		}
 	}
@@ -185,7 +183,7 @@ func (u *uring) runOnRing(entries []Entry, from, to int) {
 			u.counts.ByCall[callOf(e.NR)]++
 		}
 	}
-	u.add(chainFrom(entries[:to], taken, Exec))
+	u.add(chainFrom(entries[:to], taken, execute))
 }
 
 // enter runs the ring, and returns how many of what was queued have a result. The
@@ -228,7 +226,7 @@ func (u *uring) Tick(n int) (int, error) {
 					recvs++
 				}
 			case HarvestAccept:
-				u.add(Harvest(u.sh, ev, Exec))
+				u.add(Harvest(u.sh, ev, execute))
 			}
 		}
 		u.slots = append(u.slots, slot)
@@ -254,7 +252,7 @@ func (u *uring) receive(events, recvs int) {
 			taken--
 		default:
 			var c Counts
-			harvestRecv(sh, &sh.Events[i], slot, Exec, &c)
+			harvestRecv(sh, &sh.Events[i], slot, execute, &c)
 			u.add(c)
 		}
 	}

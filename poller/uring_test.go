@@ -17,7 +17,7 @@ import (
 // openUring returns a backend that has even a single operation done by the ring.
 func openUring(t testing.TB, c Config) (*uring, *Epoll, *Shared) {
 	t.Helper()
-	if p := Uring.Probe(); p.Status != Available {
+	if p := (uringFactory{}).Probe(); p.Status != Available {
 		if strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ",uring,") {
 			t.Fatal(p)
 		}
@@ -33,7 +33,7 @@ func openUring(t testing.TB, c Config) (*uring, *Epoll, *Shared) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sh.Unmap() })
-	be, err := Uring.Open(ep, sh)
+	be, err := uringFactory{}.Open(ep, sh)
 	if err != nil {
 		t.Fatal(err)
 	}
