@@ -266,7 +266,8 @@ func (r *rig) whenParked(f func()) {
 	r.Cleanup(func() { <-done })
 	go func() {
 		defer close(done)
-		for deadline := time.Now().Add(patience); !parked(me); runtime.Gosched() {
+		traces := make([]byte, 1<<20)
+		for deadline := time.Now().Add(patience); !parked(me, traces); runtime.Gosched() {
 			if time.Now().After(deadline) {
 				r.Errorf("it is not parked after %v", patience)
 				break
@@ -283,16 +284,12 @@ func goroutine() []byte {
 	return bytes.Clone(name)
 }
 
-// parked reports whether a goroutine waits, within Park, for Go's netpoller.
-func parked(name []byte) bool {
-	all := make([]byte, 1<<20)
-	for _, trace := range bytes.Split(all[:runtime.Stack(all, true)], []byte("\n\n")) {
-		state, ok := bytes.CutPrefix(trace, name)
-		if ok {
-			return bytes.HasPrefix(state, []byte("[IO wait")) && bytes.Contains(state, []byte("(*Epoll).Park"))
-		}
-	}
-	return false
+// parked reports whether a goroutine waits, within Park, for Go's netpoller. traces
+// is room for the stack traces of all.
+func parked(name, traces []byte) bool {
+	_, of, _ := bytes.Cut(traces[:runtime.Stack(traces, true)], append([]byte("\n\n"), name...))
+	of, _, _ = bytes.Cut(of, []byte("\n\n"))
+	return bytes.HasPrefix(of, []byte("[IO wait")) && bytes.Contains(of, []byte("(*Epoll).Park"))
 }
 
 // idles parks in a process of its own, in which nothing else waits for time to pass:
