@@ -185,12 +185,16 @@ func TestSlowDisk(t *testing.T) {
 
 // backends returns those that work here, of which direct is always one.
 func backends(t *testing.T) (fs []poller.Factory) {
-	for _, f := range []poller.Factory{poller.Kmod, poller.Uring, poller.Direct} {
-		if p := f.Probe(); p.Status == poller.Available {
-			fs = append(fs, f)
-		} else {
+	for _, p := range poller.Probes() {
+		if p.Status != poller.Available {
 			t.Log(p)
+			continue
 		}
+		f, _, err := poller.Choose(p.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs = append(fs, f)
 	}
 	return fs
 }

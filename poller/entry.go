@@ -38,17 +38,11 @@ var (
 	_ [unsafe.Sizeof(Entry{}) - entrySize]byte
 )
 
-// Entry flags.
-const (
-	// Link chains an entry to the one behind it: if it fails, or transfers
-	// less than it was asked to, the rest of the chain is not run and gets
-	// -ECANCELED. A chain ends with the first entry without Link.
-	Link uint32 = 1 << 0
-
-	// Attend says that somebody waits for the result: a Tick that has run the
-	// entry does not go on to sleep.
-	Attend uint32 = 1 << 1
-)
+// Link, the flag of an entry, chains it to the one behind it: if it fails, or
+// transfers less than it was asked to, the rest of the chain is not run and gets
+// -ECANCELED. A chain ends with the first entry without Link. (The module's other
+// flags are for who has it wait, which a Tick does not.)
+const Link uint32 = 1 << 0
 
 // Nop as NR marks an entry that is not to be run; its Ret becomes 0. An
 // executor treats it as a success, so it does not break a chain.
@@ -98,19 +92,6 @@ func (e *Entry) Shutdown(fd int32, how int) {
 func (e *Entry) EpollCtl(ep, op, fd int32, ev *unix.EpollEvent) {
 	e.NR, e.Flags = unix.SYS_EPOLL_CTL, 0
 	e.Args = [6]uint64{uint64(ep), uint64(op), uint64(fd), uint64(uintptr(unsafe.Pointer(ev)))}
-}
-
-// Settled reports whether entries that were run leave nothing to see to: none
-// failed, was short, or carries Attend. Only then may a Tick sleep after them;
-// otherwise it just looks for events, for what a failed entry asks for may be
-// what the sleep would wait for.
-func Settled(entries []Entry) bool {
-	for i := range entries {
-		if e := &entries[i]; e.Flags&Attend != 0 || e.Ret < 0 || e.short() {
-			return false
-		}
-	}
-	return true
 }
 
 // breaks reports whether what is chained to e, which was run or cancelled, is

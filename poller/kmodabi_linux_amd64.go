@@ -11,7 +11,7 @@ import (
 const (
 	kmodABI = 1
 
-	entryWait uint32 = 1 << 2 // ESCA_WAIT, with Link and Attend
+	entryWait uint32 = 1 << 2 // ESCA_WAIT
 )
 
 // registration is struct esca_register.

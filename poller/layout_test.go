@@ -52,7 +52,6 @@ func TestLayout(t *testing.T) {
 		{"eventSize", eventSize, 32},
 		{"AcceptedSize", AcceptedSize, 128},
 		{"Link", uintptr(Link), 1},
-		{"Attend", uintptr(Attend), 2},
 		{"Nop", uintptr(Nop), 0xffffffff},
 		{"GenMask", GenMask, 0x3fffffff},
 		{"HarvestNothing", uintptr(HarvestNothing), 0},
