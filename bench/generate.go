@@ -10,8 +10,11 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +29,26 @@ import (
 // its own, so that it can be placed as wrk is, and one thread that waits by
 // epoll. It compares every answer with the right one.
 const generateArg = "generate"
+
+// generatorName is what the generator's process is called once it obeys a SIGINT.
+const generatorName = "esca-generate"
+
+// begun reports whether a load generator obeys a SIGINT yet. Go's runtime catches
+// all signals from the beginning, whatever becomes of them: bench's own has a
+// name for it.
+func (p *process) begun() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
+	if err != nil {
+		return false
+	}
+	if slices.Contains(p.cmd.Args, generateArg) {
+		return bytes.HasPrefix(text, []byte("Name:\t"+generatorName+"\n"))
+	}
+	_, caught, _ := bytes.Cut(text, []byte("\nSigCgt:\t"))
+	caught, _, _ = bytes.Cut(caught, []byte("\n"))
+	set, err := strconv.ParseUint(string(caught), 16, 64)
+	return err == nil && set&(1<<(syscall.SIGINT-1)) != 0
+}
 
 // stalled is how long connections may bring nothing until they count as errors:
 // longer than a generator stands still while it is the other sides' turn.
@@ -77,6 +100,9 @@ func generateMain(in io.Reader, out io.Writer) error {
 	}
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, os.Interrupt)
+	if err := os.WriteFile("/proc/self/comm", []byte(generatorName), 0); err != nil {
+		return fmt.Errorf("%s: saying that it has begun: %w", generateArg, err)
+	}
 	g.ended = new(atomic.Bool)
 	go func() {
 		<-told

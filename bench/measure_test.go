@@ -19,12 +19,16 @@ import (
 // nextResponse separates, and the last of them from then on.
 const (
 	testServer   = "ESCA_BENCH_TEST_SERVER"
+	testSlow     = "ESCA_BENCH_TEST_SLOW" // how long a generator takes to begin
 	testResponse = "ESCA_BENCH_TEST_RESPONSE"
 	nextResponse = "\n---\n"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == generateArg {
+		if d, err := time.ParseDuration(os.Getenv(testSlow)); err == nil {
+			time.Sleep(d) // a machine that is busy
+		}
 		if err := generateMain(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

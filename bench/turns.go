@@ -122,15 +122,18 @@ func (r *runner) takeTurn(ctx context.Context, c *comparison, dr *drive, first, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ended := time.NewTimer(c.turn())
-	defer ended.Stop()
 	if first {
 		if err := r.startDrive(c, dr); err != nil {
+			return err
+		}
+		if err := dr.awaitBegun(ctx); err != nil {
 			return err
 		}
 	} else if err := dr.signal(syscall.SIGCONT); err != nil {
 		return err
 	}
+	ended := time.NewTimer(c.turn())
+	defer ended.Stop()
 	asked := make(chan error, 1)
 	go func() { asked <- dr.srv.askAll(c) }()
 	select {
@@ -175,6 +178,25 @@ func (r *runner) startDrive(c *comparison, dr *drive) error {
 			return fmt.Errorf("load generator: %w", err)
 		}
 		dr.procs, dr.outputs = append(dr.procs, p), append(dr.outputs, out)
+	}
+	return nil
+}
+
+// awaitBegun returns when the side's load generators obey a SIGINT. One that got it
+// before, on a machine that is busy, would end without a word.
+func (dr *drive) awaitBegun(ctx context.Context) error {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for _, p := range dr.procs {
+		for begun := false; !begun; begun = p.begun() {
+			select {
+			case <-p.exited:
+				return nil // signal says why
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-look.C:
+			}
+		}
 	}
 	return nil
 }

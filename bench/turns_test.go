@@ -87,6 +87,17 @@ func TestTurnsNoticeAnEndedGenerator(t *testing.T) {
 	}
 }
 
+// A load generator that takes long to begin, as on a busy machine, is not told to end
+// before it can obey.
+func TestTurnsAwaitASlowGenerator(t *testing.T) {
+	t.Setenv(testSlow, (5 * shortTurn).String())
+	for _, side := range roundsOf(t, serverOf("a", ok("x")), serverOf("b", ok("x"))).Sides {
+		if p := side.Problem; p.Kind != "" {
+			t.Error(p)
+		}
+	}
+}
+
 // Who has to be stopped may be standing still.
 func TestStopOfAStoppedProcess(t *testing.T) {
 	r, w, err := os.Pipe()
