@@ -64,7 +64,7 @@ func (ln *Listener) Accept() (net.Conn, error) {
 		select {
 		case <-ln.queue.more:
 		case <-ln.closed:
-			return nil, &net.OpError{Op: "accept", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
+			return nil, ln.closedError("accept")
 		}
 	}
 }

@@ -21,7 +21,7 @@ type Listener struct {
 	addr    net.Addr
 	group   *group
 	unlink  string       // the unix socket's file, removed by Close
-	inner   net.Listener // that knows whether its file is to be removed, or nil
+	inner   net.Listener // taken over, or nil
 	handler Handler      // nil until Serve
 
 	once    sync.Once // registers the sockets
@@ -57,17 +57,20 @@ func Listen(network, addr string, opts ...Option) (*Listener, error) {
 }
 
 // FromListener takes a listener of package net, a *net.TCPListener or a
-// *net.UnixListener, onto loops. inner is closed when the Listener is; it must
-// not be used otherwise.
+// *net.UnixListener, onto loops. To close inner is to close the Listener, and the
+// other way round; inner must not be accepted from, and a deadline of it means
+// nothing. Both have the same socket, and with it the same options and backlog.
 func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 	if ln, ok := inner.(*Listener); ok {
 		return ln, nil
 	}
-	filer, ok := inner.(interface{ File() (*os.File, error) })
-	if !ok {
+	switch {
+	case asConn(inner) == nil:
 		return nil, fmt.Errorf("esca: a %T cannot be taken onto loops: give a *net.TCPListener, a *net.UnixListener or what conn.Listen returns", inner)
+	case errLayout != nil:
+		return nil, errLayout
 	}
-	f, err := filer.File()
+	f, err := inner.(interface{ File() (*os.File, error) }).File()
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +96,8 @@ func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := inner.(*net.UnixListener); ok {
-		ln.inner = inner // whether the file is to be removed, it does not tell
-	} else {
-		inner.Close()
-	}
+	ln.inner = inner
+	go ln.closeWith(inner)
 	return ln, nil
 }
 
@@ -143,7 +143,11 @@ func (ln *Listener) listen(h Handler) error {
 			l.mu.Unlock()
 		}
 	})
-	if !first && h != nil {
+	switch {
+	case first:
+	case ln.closing.Load():
+		return ln.closedError("accept")
+	case h != nil:
 		return ErrInUse
 	}
 	return ln.onceErr
@@ -174,7 +178,7 @@ func (ln *Listener) Start(h Handler) error {
 // and each loop ends with its last one.
 func (ln *Listener) Close() error {
 	if ln.closing.Swap(true) {
-		return &net.OpError{Op: "close", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
+		return ln.closedError("close")
 	}
 	used := true
 	ln.once.Do(func() { used = false; ln.onceErr = net.ErrClosed })
@@ -199,6 +203,10 @@ func (ln *Listener) Close() error {
 	ln.group.close()
 	close(ln.closed)
 	return nil
+}
+
+func (ln *Listener) closedError(op string) error {
+	return &net.OpError{Op: op, Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 }
 
 // Wait blocks until every loop has ended, which they do after Close when the
@@ -244,7 +252,7 @@ func (ln *Listener) SetKeepAlive(period time.Duration) error {
 	ln.fdsMu.Lock()
 	defer ln.fdsMu.Unlock()
 	if ln.fds == nil {
-		return &net.OpError{Op: "set", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
+		return ln.closedError("set")
 	}
 	for _, fd := range ln.fds {
 		if err := setKeepAlive(int(fd), period); err != nil {
@@ -260,7 +268,7 @@ func (ln *Listener) File() (*os.File, error) {
 	ln.fdsMu.Lock()
 	defer ln.fdsMu.Unlock()
 	if len(ln.fds) == 0 {
-		return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
+		return nil, ln.closedError("file")
 	}
 	fd, err := unix.FcntlInt(uintptr(ln.fds[0]), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

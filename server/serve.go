@@ -4,6 +4,7 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -25,8 +26,8 @@ type Server struct {
 
 // Serve serves connections accepted from ln until ln is closed or the server is
 // shut down, and returns nil then. ln comes from conn.Listen, or is a
-// *net.TCPListener or *net.UnixListener, which is taken over; any other is
-// served by fasthttp itself.
+// *net.TCPListener or *net.UnixListener, which is taken over (see
+// conn.FromListener); any other is served by fasthttp itself.
 func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, nil) }
 
 // ServeTLS serves TLS, with fs.TLSConfig and the certificate in the files named;
@@ -59,17 +60,26 @@ func (s *Server) serve(ln net.Listener, cfg *tls.Config) error {
 	}
 	cl, err := conn.FromListener(ln, s.opts...)
 	if err != nil {
-		return err
+		return unlessClosed(err)
 	}
 	sv, err := newServing(s, cl, cfg)
 	if err != nil {
 		cl.Close()
-		return err
+		return unlessClosed(err)
 	}
 	s.mu.Lock()
 	s.servings = append(s.servings, sv)
 	s.mu.Unlock()
 	return sv.run()
+}
+
+// unlessClosed is err, or nil if that is that the listener was closed: for Serve no
+// error, however early it was.
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // Stats returns what all Serve calls together have done, and hold.

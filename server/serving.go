@@ -20,16 +20,17 @@ import (
 //
 // fasthttp arms ctx.Done, CloseOnShutdown and the wait of Shutdown in its own
 // Serve. So fs.Serve runs, but on a listener that never accepts (parked), and
-// returns when we have drained. And because ServeConn takes locks of its server
-// for each burst, each loop has a server of its own with fs's settings, armed in
-// the same way.
+// returns when the last connection has gone, even if the listener was closed long
+// before: for as long fs.Shutdown has something to wait for. It is one listener, as
+// Shutdown keeps fs's lock while it waits: a second could not be brought to fs any
+// more. And because ServeConn takes locks of its server for each burst, each loop has
+// a server of its own with fs's settings, armed in the same way.
 type serving struct {
 	s        *Server
 	fs       *fasthttp.Server
 	ln       *conn.Listener
 	tls      *tls.Config
-	parked   *parked // for as long as Serve lasts
-	hold     *parked // for as long as there are connections
+	parked   *parked
 	loops    []*loopServer
 	timeouts bool // some setting moves deadlines
 	bursts   bool // connections may give up their worker between requests
@@ -53,7 +54,7 @@ func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error)
 	sv := &serving{s: s, fs: fs, ln: ln, tls: cfg}
 	sv.timeouts = fs.ReadTimeout > 0 || fs.WriteTimeout > 0 || fs.IdleTimeout > 0 || fs.HeaderReceived != nil
 	sv.bursts = ctxFields.ok
-	sv.parked, sv.hold = newParked(ln.Addr(), sv.stop), newParked(ln.Addr(), nil)
+	sv.parked = newParked(ln.Addr(), sv.stop)
 	for range ln.Loops() {
 		ls := &loopServer{Server: sv.settings(), parked: newParked(ln.Addr(), nil)}
 		sv.loops = append(sv.loops, ls)
@@ -72,12 +73,7 @@ func (sv *serving) run() error {
 		go ls.Serve(ls.parked)
 		<-ls.parked.armed
 	}
-	// When the listener is closed, Serve ends before its connections do; for
-	// fs.Shutdown to wait for them all the same, fs has to be serving.
-	go sv.fs.Serve(sv.hold)
-	<-sv.hold.armed
-	done := make(chan error, 1)
-	go func() { done <- sv.fs.Serve(sv.parked) }()
+	go sv.fs.Serve(sv.parked)
 	<-sv.parked.armed
 	if err := sv.ln.Serve(sv); !errors.Is(err, net.ErrClosed) {
 		if !errors.Is(err, conn.ErrInUse) {
@@ -86,21 +82,21 @@ func (sv *serving) run() error {
 		sv.release()
 		return err
 	}
-	if !sv.stopping.Load() {
-		// The listener was closed, not the server shut down: connections go on.
-		sv.parked.release()
-		go func() {
-			sv.ln.Wait()
-			sv.release()
-		}()
+	if sv.stopping.Load() {
+		<-sv.parked.released
+		return nil
 	}
-	return <-done
+	// The listener was closed, not the server shut down: connections go on.
+	go func() {
+		sv.ln.Wait()
+		sv.release()
+	}()
+	return nil
 }
 
 // release lets the parked Serve calls return.
 func (sv *serving) release() {
 	sv.parked.release()
-	sv.hold.release()
 	for _, ls := range sv.loops {
 		ls.parked.release()
 	}
