@@ -100,7 +100,7 @@ func newLoop(g *group) (*loop, error) {
 		ep.Close()
 		return nil, err
 	}
-	l := &loop{group: g, ep: ep, sh: sh, be: be, done: make(chan struct{})}
+	l := &loop{group: g, ep: ep, sh: sh, be: inOrder(be), done: make(chan struct{})}
 	l.lookFn = l.look
 	l.accepts.fd = -1
 	l.alarm.init(l)
