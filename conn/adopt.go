@@ -68,6 +68,28 @@ func (ln *Listener) Execute(loop int, f func()) bool {
 	})
 }
 
+// Do is Execute, and returns when f has run. If it is called by what the loop runs
+// already, f runs at once.
+func (ln *Listener) Do(loop int, f func()) bool {
+	if ln.group.loops[loop].isCaller() {
+		f()
+		return true
+	}
+	ran := make(chan struct{})
+	if !ln.Execute(loop, func() { defer close(ran); f() }) {
+		return false
+	}
+	<-ran
+	return true
+}
+
+// isCaller reports whether the calling goroutine is one on which l runs user code.
+func (l *loop) isCaller() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.phase == phaseUser && (l.driver == getg() || l.running != nil && l.running.isCaller())
+}
+
 // takeConn closes nc, and returns its descriptor, which lives on.
 func takeConn(nc net.Conn) (fd int32, peer sockaddr, err error) {
 	filer, ok := nc.(interface{ File() (*os.File, error) })

@@ -280,6 +280,13 @@ func (ln *Listener) File() (*os.File, error) {
 // Loops returns how many loops there are.
 func (ln *Listener) Loops() int { return len(ln.group.loops) }
 
+// Serial reports whether nothing that the loops run ever runs at once: there is one,
+// nobody takes it from what keeps it (WithSteals), and nothing runs on goroutines.
+func (ln *Listener) Serial() bool {
+	o := &ln.group.opt
+	return len(ln.group.loops) == 1 && !o.steals && o.dispatch != DispatchGoroutine
+}
+
 // Stats returns what the loops have done so far.
 func (ln *Listener) Stats() Stats {
 	var s Stats

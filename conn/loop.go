@@ -30,6 +30,7 @@ type loop struct {
 
 	// Who drives. A driver that finds gen changed has been left behind.
 	gen     uint64
+	driver  uintptr // which goroutine it is
 	phase   phase
 	woken   bool    // a park is being ended
 	running *worker // in phaseUser: whose code it is; nil: a hook's
@@ -117,6 +118,9 @@ func (l *loop) drive(me uint64) {
 		defer runtime.UnlockOSThread()
 	}
 	l.mu.Lock()
+	if l.gen == me {
+		l.driver = getg()
+	}
 	for l.gen == me && l.tick(me) {
 	}
 	l.mu.Unlock()

@@ -61,6 +61,9 @@
 //	                                With RunTLS LockOSThread is refused, and without a udp address so is
 //	                                MulticastInterfaceIndex.
 //	udp                             is served by gnet itself: a datagram socket has nothing to aggregate.
+//	                                With one loop, beside tcp or unix, its callbacks run on that loop, so
+//	                                that all come one at a time: two switches of goroutines a datagram.
+//	                                EventLoop.Close of a udp connection calls OnClose later.
 //
 // The gnet.Engine that OnBoot gets is a real one of gnet's, which runs beside the
 // loops, with its udp addresses and its ticker. Its Stop and Validate are for all;

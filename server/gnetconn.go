@@ -38,7 +38,9 @@ type gnetConn struct {
 	closed bool
 	ctx    any
 
-	tasks atomic.Pointer[gnetTask] // from other goroutines, the last first
+	// Of any goroutine.
+	tasks   atomic.Pointer[gnetTask] // from other goroutines, the last first
+	safeCtx atomic.Pointer[any]
 }
 
 var _ gnet.Conn = (*gnetConn)(nil)
@@ -64,9 +66,9 @@ func (c *gnetConn) keep() {
 }
 
 // traffic calls OnTraffic for b, or for nothing, as after a Wake.
-func (c *gnetConn) traffic(b []byte) {
+func (c *gnetConn) traffic(b []byte) error {
 	if c.closed {
-		return
+		return nil
 	}
 	if len(b) > 0 {
 		c.feed(b)
@@ -75,29 +77,32 @@ func (c *gnetConn) traffic(b []byte) {
 	if !c.closed {
 		c.keep()
 	}
-	c.act(action)
+	return c.act(action)
 }
 
-// act does what a callback has returned.
-func (c *gnetConn) act(action gnet.Action) {
+// act does what a callback has returned. What it returns is what gnet tells whoever
+// has asked for the callback.
+func (c *gnetConn) act(action gnet.Action) error {
 	switch action {
 	case gnet.Close:
-		c.close(nil)
+		return c.close(nil)
 	case gnet.Shutdown:
 		c.loop.e.shutdown()
+		return gneterrors.ErrEngineShutdown
 	}
+	return nil
 }
 
 // close closes the connection for err, and tells the application, once. What was
 // written before, and in OnClose, is still sent.
-func (c *gnetConn) close(err error) {
+func (c *gnetConn) close(err error) error {
 	if c.closed {
-		return
+		return nil
 	}
 	c.closed = true
 	if !c.opened { // it is still in its handshake
 		c.c.Close()
-		return
+		return nil
 	}
 	c.loop.e.conns.Add(-1)
 	action := c.loop.e.g.h.OnClose(c, err)
@@ -107,22 +112,23 @@ func (c *gnetConn) close(err error) {
 		c.c.Close()
 	}
 	c.in, c.ctx = nil, nil
+	c.safeCtx.Store(nil)
 	c.runTasks() // those that have come before; later ones find it closed
-	c.act(action)
+	return c.act(action)
 }
 
 // closeFrom is close by whoever is inside some callback, perhaps another
 // connection's.
-func (c *gnetConn) closeFrom(err error) {
+func (c *gnetConn) closeFrom(err error) error {
 	switch {
 	case c.b.ByWorker():
-		c.close(err)
+		return c.close(err)
 	case c.turn.TryLock():
-		c.close(err)
-		c.turn.Unlock()
-	default:
-		c.submit(&gnetTask{kind: taskClose, err: err})
+		defer c.turn.Unlock()
+		return c.close(err)
 	}
+	c.submit(&gnetTask{kind: taskClose, err: err})
+	return nil
 }
 
 // Read implements gnet.Reader.
@@ -243,6 +249,17 @@ func (c *gnetConn) Context() any { return c.ctx }
 
 // SetContext implements gnet.Conn.
 func (c *gnetConn) SetContext(ctx any) { c.ctx = ctx }
+
+// SafeContext implements gnet.Conn.
+func (c *gnetConn) SafeContext() any {
+	if p := c.safeCtx.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// SetSafeContext implements gnet.Conn.
+func (c *gnetConn) SetSafeContext(ctx any) { c.safeCtx.Store(&ctx) }
 
 // EventLoop implements gnet.Conn.
 func (c *gnetConn) EventLoop() gnet.EventLoop { return c.loop }

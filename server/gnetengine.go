@@ -66,6 +66,9 @@ func (g *Gnet) run(addrs []string, cfg *tls.Config, opts []gnet.Option) error {
 // listen opens the stream addresses. Without one there are no loops: the shadow
 // does it all.
 func (e *gnetEngine) listen() error {
+	if len(e.set.streams) == 0 {
+		return nil
+	}
 	opts := append(e.set.connOptions(), e.g.opts...)
 	for i, a := range e.set.streams {
 		if a.network == "unix" {
@@ -89,10 +92,8 @@ func (e *gnetEngine) listen() error {
 		}
 		e.more = append(e.more, ln)
 	}
-	if e.ln != nil {
-		for i := range e.ln.Loops() {
-			e.loops = append(e.loops, &gnetLoop{e, i})
-		}
+	for i := range e.ln.Loops() {
+		e.loops = append(e.loops, &gnetLoop{e, i})
 	}
 	return nil
 }
@@ -191,23 +192,32 @@ func (e *gnetEngine) shutdown() {
 	}
 }
 
-// CountConnections returns how many connections are open, -1 before Run.
+// CountConnections returns how many connections are open, -1 before Run and after it.
 func (g *Gnet) CountConnections() int {
-	e, err := g.engine()
+	e, err := g.running()
 	if err != nil {
 		return -1
 	}
 	return int(e.conns.Load()) + max(e.eng.CountConnections(), 0)
 }
 
+// running returns what runs, or gnet's error if nothing does, any more.
+func (g *Gnet) running() (*gnetEngine, error) {
+	e, err := g.engine()
+	if err == nil && e.stopping.Load() {
+		err = errEngineInShutdown
+	}
+	if err == nil {
+		err = e.eng.Validate()
+	}
+	return e, err
+}
+
 // Register is gnet.Engine's, but on esca's loops: the engine's own Register puts
 // the connection on a loop of gnet's. A udp address is always gnet's.
 func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
-	e, err := g.engine()
+	e, err := g.running()
 	if err != nil {
-		return nil, err
-	}
-	if err := e.eng.Validate(); err != nil {
 		return nil, err
 	}
 	if e.ln == nil {
@@ -227,7 +237,7 @@ func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, erro
 // several addresses it is an error: see DupListener. Each loop has a socket of
 // its own on the same port; it is the first loop's.
 func (g *Gnet) Dup() (int, error) {
-	e, err := g.engine()
+	e, err := g.running()
 	switch {
 	case err != nil:
 		return -1, err
@@ -242,7 +252,7 @@ func (g *Gnet) Dup() (int, error) {
 // DupListener is Dup for one of several addresses: network is tcp, udp or unix,
 // addr as in Run.
 func (g *Gnet) DupListener(network, addr string) (int, error) {
-	e, err := g.engine()
+	e, err := g.running()
 	if err != nil {
 		return -1, err
 	}
@@ -262,7 +272,10 @@ type filer interface{ File() (*os.File, error) }
 
 func dupFile(of filer) (int, error) {
 	f, err := of.File()
-	if err != nil {
+	switch {
+	case errors.Is(err, net.ErrClosed): // the end has begun meanwhile
+		return -1, errEngineInShutdown
+	case err != nil:
 		return -1, err
 	}
 	defer f.Close()

@@ -29,7 +29,7 @@ func (l *gnetLoop) Register(ctx context.Context, addr net.Addr) (<-chan gnet.Reg
 		return nil, gneterrors.ErrInvalidNetworkAddress
 	}
 	if _, ok := addr.(*net.UDPAddr); ok {
-		return l.e.eng.Register(gnet.NewNetAddrContext(ctx, addr))
+		return l.e.registerGuest(gnet.NewNetAddrContext(ctx, addr))
 	}
 	done := make(chan gnet.RegisteredResult, 1)
 	go func() {
@@ -52,7 +52,7 @@ func (l *gnetLoop) Enroll(ctx context.Context, nc net.Conn) (<-chan gnet.Registe
 		return nil, gneterrors.ErrInvalidNetConn
 	}
 	if _, ok := nc.(*net.UDPConn); ok {
-		return l.e.eng.Register(gnet.NewNetConnContext(ctx, nc))
+		return l.e.registerGuest(gnet.NewNetConnContext(ctx, nc))
 	}
 	done := make(chan gnet.RegisteredResult, 1)
 	go l.enroll(ctx, nc, done)
@@ -109,12 +109,11 @@ func (l *gnetLoop) Schedule(ctx context.Context, runnable gnet.Runnable, delay t
 }
 
 // Close implements gnet.EventLoop: OnClose is called before it returns, unless c
-// is inside a callback on another goroutine; then it is called after that.
+// is inside a callback on another goroutine, or is a udp one; then it is called
+// after that.
 func (l *gnetLoop) Close(c gnet.Conn) error {
-	gc, ok := c.(*gnetConn)
-	if !ok {
-		return gneterrors.ErrUnsupportedOp
+	if gc, ok := c.(*gnetConn); ok {
+		return gc.closeFrom(nil)
 	}
-	gc.closeFrom(nil)
-	return nil
+	return c.Close() // on its own loop, which is gnet's
 }

@@ -34,7 +34,8 @@ func (e *gnetEngine) Open(b *conn.Burst) {
 		}
 		return
 	case own != nil:
-		c.ctx = own.ctx
+		c.SetContext(own.ctx)
+		c.SetSafeContext(own.ctx)
 		c.open()
 		own.opened <- gnet.RegisteredResult{Conn: c}
 	case e.set.tls != nil:

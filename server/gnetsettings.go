@@ -137,7 +137,7 @@ func parseGnetAddr(given string) (gnetAddr, error) {
 	return gnetAddr{}, gneterrors.ErrUnsupportedProtocol
 }
 
-// connOptions says the same to package conn.
+// connOptions says the same to package conn, for the stream addresses.
 func (s *gnetSettings) connOptions() []conn.Option {
 	opts := []conn.Option{
 		conn.WithLoops(s.NumEventLoop),

@@ -77,12 +77,25 @@ func (s *gnetShadow) OnShutdown(eng gnet.Engine) {
 	s.e.stop()
 }
 
+// OnOpen implements gnet.EventHandler.
+func (s *gnetShadow) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
+	s.e.alone(func() { out, action = s.EventHandler.OnOpen(s.e.guest(c)) })
+	return out, action
+}
+
 // OnTraffic drops what comes to the private sockets.
-func (s *gnetShadow) OnTraffic(c gnet.Conn) gnet.Action {
+func (s *gnetShadow) OnTraffic(c gnet.Conn) (action gnet.Action) {
 	if a, ok := c.LocalAddr().(*net.UDPAddr); ok && a.IP.Equal(s.private) {
 		return gnet.None
 	}
-	return s.EventHandler.OnTraffic(c)
+	s.e.alone(func() { action = s.EventHandler.OnTraffic(s.e.guest(c)) })
+	return action
+}
+
+// OnClose implements gnet.EventHandler.
+func (s *gnetShadow) OnClose(c gnet.Conn, err error) (action gnet.Action) {
+	s.e.alone(func() { action = s.EventHandler.OnClose(s.e.guest(c), err) })
+	return action
 }
 
 // bootLog is the application's logger until OnBoot: of the lines that the engine

@@ -123,7 +123,8 @@ func TestGnetSocket(t *testing.T) {
 			}
 			syscall.Close(fd)
 			c.SetContext(7)
-			if c.Context() != 7 || c.LocalAddr() == nil || c.RemoteAddr() == nil || c.EventLoop() != c.EventLoop() || c.OutboundBuffered() != 0 || c.Flush() != nil {
+			c.SetSafeContext(8)
+			if c.Context() != 7 || c.SafeContext() != 8 || c.EventLoop() != c.EventLoop() || c.LocalAddr() == nil || c.RemoteAddr() == nil || c.OutboundBuffered() != 0 || c.Flush() != nil {
 				log = append(log, "something else")
 			}
 			n, err := c.ReadFrom(strings.NewReader("read from"))

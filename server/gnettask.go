@@ -82,10 +82,10 @@ func (c *gnetConn) run(t *gnetTask) {
 		}
 	case taskWake:
 		if c.opened {
-			c.traffic(nil)
+			err = c.traffic(nil)
 		}
 	case taskClose:
-		c.close(t.err)
+		err = c.close(t.err)
 	}
 	if t.callback != nil {
 		_ = t.callback(c, err) // gnet, too, has nobody to tell what it returns

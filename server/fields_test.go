@@ -1,0 +1,46 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+)
+
+// fieldsKnownIn is the newest fasthttp whose unexported fields have been looked at:
+// RequestCtx's connID, connRequestNum and connTime, Server's nextProtos (settings.go).
+const fieldsKnownIn = "v1.78.0"
+
+// What is read of fasthttp by offset is there. Where it is not, all works, but without
+// bursts (each idle connection keeps its buffers), or without NextProto's handlers.
+func TestFieldsOfFasthttp(t *testing.T) {
+	const remedy = "fasthttp has moved it: change settings.go"
+	if !ctxFields.ok {
+		t.Errorf("RequestCtx.connID, connRequestNum or connTime: %s", remedy)
+	}
+	fs := &fasthttp.Server{}
+	fs.NextProto("some", nil)
+	if _, ok := nextProtos(fs)["some"]; !ok {
+		t.Errorf("Server.nextProtos: %s", remedy)
+	}
+	if v := versionOf(t, "github.com/valyala/fasthttp", fasthttp.ListenAndServe); v != fieldsKnownIn {
+		t.Errorf("fasthttp is %s, and its fields are known in %s: see that what it does with those named in settings.go is the same, then raise fieldsKnownIn", v, fieldsKnownIn)
+	}
+}
+
+// versionOf reads the version of a module from where the source of one of its
+// functions lies: a test binary has no list of its modules.
+func versionOf(t *testing.T, module string, f any) string {
+	pc := reflect.ValueOf(f).Pointer()
+	file, _ := runtime.FuncForPC(pc).FileLine(pc)
+	_, rest, ok := strings.Cut(file, module+"@")
+	if version, _, more := strings.Cut(rest, "/"); ok && more {
+		return version
+	}
+	t.Skipf("%s tells no version: %s is vendored or replaced", file, module)
+	return ""
+}

@@ -1,0 +1,96 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"context"
+	"net"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// What is served by gnet itself has its callbacks on a goroutine of gnet's. Where all
+// callbacks are to come one at a time, and streams are served as well, they are run on
+// the loop of the streams, and gnet waits for it.
+
+func (e *gnetEngine) serial() bool { return e.ln != nil && e.ln.Serial() }
+
+// alone runs f, a callback of something that gnet serves.
+func (e *gnetEngine) alone(f func()) {
+	if !e.serial() || !e.ln.Do(0, f) { // or the loop has ended
+		f()
+	}
+}
+
+// gnetGuest is the gnet.Conn of a udp connection, or of a datagram, in that case.
+type gnetGuest struct {
+	gnet.Conn
+	e   *gnetEngine
+	ctx any
+}
+
+// guest is what the application is to see of c.
+func (e *gnetEngine) guest(c gnet.Conn) gnet.Conn {
+	if g, ok := c.Context().(*gnetGuest); ok { // registered by registerGuest
+		if g.Conn == nil {
+			g.Conn = c
+			g.SetSafeContext(g.ctx)
+		}
+		return g
+	}
+	if _, udp := c.LocalAddr().(*net.UDPAddr); udp && e.serial() && c.Context() == nil {
+		return &gnetGuest{Conn: c, e: e}
+	}
+	return c
+}
+
+// registerGuest has gnet register what ctx names.
+func (e *gnetEngine) registerGuest(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
+	if !e.serial() {
+		return e.eng.Register(ctx)
+	}
+	g := &gnetGuest{e: e, ctx: gnet.FromContext(ctx)}
+	from, err := e.eng.Register(gnet.NewContext(ctx, g))
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan gnet.RegisteredResult, 1)
+	go func() {
+		defer close(done)
+		for res := range from {
+			if res.Conn != nil {
+				res.Conn = g
+			}
+			done <- res
+		}
+	}()
+	return done, nil
+}
+
+// EventLoop implements gnet.Conn.
+func (g *gnetGuest) EventLoop() gnet.EventLoop { return g.e.loops[0] }
+
+// Context implements gnet.Conn.
+func (g *gnetGuest) Context() any { return g.ctx }
+
+// SetContext implements gnet.Conn.
+func (g *gnetGuest) SetContext(ctx any) { g.ctx = ctx }
+
+// Wake implements gnet.Conn.
+func (g *gnetGuest) Wake(callback gnet.AsyncCallback) error { return g.Conn.Wake(g.asked(callback)) }
+
+// CloseWithCallback implements gnet.Conn.
+func (g *gnetGuest) CloseWithCallback(callback gnet.AsyncCallback) error {
+	return g.Conn.CloseWithCallback(g.asked(callback))
+}
+
+// asked has the application's callback get g.
+func (g *gnetGuest) asked(callback gnet.AsyncCallback) gnet.AsyncCallback {
+	if callback == nil {
+		return nil
+	}
+	return func(_ gnet.Conn, err error) (cerr error) {
+		g.e.alone(func() { cerr = callback(g, err) })
+		return cerr
+	}
+}
