@@ -4,7 +4,6 @@ package conn
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -17,12 +16,13 @@ import (
 // Listener is a listening address and the loops that serve what is accepted
 // there. It is used in one of two ways: Accept, as any net.Listener, or Serve.
 type Listener struct {
-	network string // as it was given to Listen; errors show it
-	addr    net.Addr
-	group   *group
-	unlink  string       // the unix socket's file, removed by Close
-	inner   net.Listener // taken over, or nil
-	handler Handler      // nil until Serve
+	network    string // as it was given to Listen; errors show it
+	addr       net.Addr
+	group      *group
+	unlink     string       // the unix socket's file, removed by Close
+	inner      net.Listener // taken over, or nil
+	sharesPort bool         // and counted in taken
+	handler    Handler      // nil until Serve
 
 	once    sync.Once // registers the sockets
 	onceErr error
@@ -53,51 +53,6 @@ func Listen(network, addr string, opts ...Option) (*Listener, error) {
 	if network == "unix" {
 		ln.unlink = socketFile(la)
 	}
-	return ln, nil
-}
-
-// FromListener takes a listener of package net, a *net.TCPListener or a
-// *net.UnixListener, onto loops. To close inner is to close the Listener, and the
-// other way round; inner must not be accepted from, and a deadline of it means
-// nothing. Both have the same socket, and with it the same options and backlog.
-func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
-	if ln, ok := inner.(*Listener); ok {
-		return ln, nil
-	}
-	switch {
-	case asConn(inner) == nil:
-		return nil, fmt.Errorf("esca: a %T cannot be taken onto loops: give a *net.TCPListener, a *net.UnixListener or what conn.Listen returns", inner)
-	case errLayout != nil:
-		return nil, errLayout
-	}
-	f, err := inner.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	o := buildOptions(opts)
-	var socks []int32
-	for range o.loops {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			closeAll(socks)
-			return nil, os.NewSyscallError("dup", err)
-		}
-		socks = append(socks, int32(fd))
-	}
-	unix.SetNonblock(int(socks[0]), true) // of the description they all share
-	if inner.Addr().Network() != "unix" {
-		unix.SetsockoptInt(int(socks[0]), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if o.keepAlive > 0 {
-			setKeepAlive(int(socks[0]), o.keepAlive)
-		}
-	}
-	ln, err := newListener(inner.Addr().Network(), socks, inner.Addr(), o)
-	if err != nil {
-		return nil, err
-	}
-	ln.inner = inner
-	go ln.closeWith(inner)
 	return ln, nil
 }
 
@@ -199,6 +154,9 @@ func (ln *Listener) Close() error {
 		c.l.mu.Lock()
 		c.reset()
 		c.l.mu.Unlock()
+	}
+	if ln.sharesPort {
+		taken.leave(ln.addr.String())
 	}
 	ln.group.close()
 	close(ln.closed)

@@ -28,6 +28,7 @@ type Option func(*options)
 
 type options struct {
 	loops     int
+	asked     bool // loops are as many as WithLoops says
 	backend   string
 	dispatch  Dispatch
 	highWater int
@@ -63,11 +64,13 @@ func buildOptions(opts []Option) options {
 
 // WithLoops sets how many loops, and so listening sockets, there are. Default:
 // GOMAXPROCS, but no more than there are processors: loops that share one only wait
-// for each other. Values below one mean the default.
+// for each other. Where FromListener takes over several listeners of one address
+// (SO_REUSEPORT: as a rule there is one for each processor), all but the first have
+// one loop. Values below one mean the default.
 func WithLoops(n int) Option {
 	return func(o *options) {
 		if n > 0 {
-			o.loops = n
+			o.loops, o.asked = n, true
 		}
 	}
 }
