@@ -8,7 +8,7 @@ STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload bench bench-quick clean \
+.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload soak bench bench-quick clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost
 
 help:        ## this list
@@ -66,6 +66,9 @@ nettest:     ## golang.org/x/net/nettest over Conn, GOMAXPROCS 1, 2 and 4, 20 ti
 
 overload:    ## 10,000 connections, slow readers and the like, without the race detector
 	$(GO) test -count=1 -run Overload -v ./server
+
+soak:        ## ten minutes (SOAK) of files being replaced, cut off, removed under load, every body checked
+	ESCAHTTP_SOAK=$${SOAK:-10m} $(GO) test -count=1 -timeout 2h -run TestSoak -v ./cmd/escahttp
 
 bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gcc; nginx, lighttpd, perf)
 	$(GO) run ./bench

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -130,26 +132,39 @@ func TestSecondSignalEnds(t *testing.T) {
 	}
 }
 
-// A client that has stopped reading is cut off by default's means; one that reads
-// steadily is not, though it takes longer than the limit.
+// A client that has stopped reading is cut off, in the clear and over TLS; the log
+// says how much it was sent.
 func TestStalledClient(t *testing.T) {
-	t.Parallel()
-	d := t.TempDir()
-	sparse(t, d+"/f", 1<<30)
-	log := filepath.Join(t.TempDir(), "log")
-	p := launch(t, nil, nil, "--write-timeout=300ms", "--access-log="+log, d)
-	c := stalledClient(t, p.addr)
-	io.WriteString(c, "GET /f HTTP/1.1\r\nHost: h\r\n\r\n")
-	eventually(t, "it is cut off", func() bool { return strings.Contains(p.said(), "takes nothing for 300ms: the connection is cut off") })
-	if n, err := io.Copy(io.Discard, c); n > 1<<28 || err == nil {
-		t.Errorf("the client got %d bytes, %v", n, err)
+	for _, encrypted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %v", encrypted), func(t *testing.T) {
+			t.Parallel()
+			d := t.TempDir()
+			sparse(t, d+"/f", 1<<30)
+			log := filepath.Join(t.TempDir(), "log")
+			args := []string{"--write-timeout=300ms", "--access-log=" + log, d}
+			if encrypted {
+				certificate(t, d, "one")
+				args = append(args, "--tls-cert="+d+"/c", "--tls-key="+d+"/k")
+			}
+			p := launch(t, nil, nil, args...)
+			c := stalledClient(t, p.addr)
+			if encrypted {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			io.WriteString(c, "GET /f HTTP/1.1\r\nHost: h\r\n\r\n")
+			eventually(t, "it is cut off", func() bool { return strings.Contains(p.said(), "takes nothing for 300ms: the connection is cut off") })
+			if n, err := io.Copy(io.Discard, c); n > 1<<28 || err == nil {
+				t.Errorf("the client got %d bytes, %v", n, err)
+			}
+			eventually(t, "the log says how much was sent", func() bool {
+				b, _ := os.ReadFile(log)
+				return strings.Contains(string(b), `"GET /f HTTP/1.1" 200 `) && !strings.Contains(string(b), " 1073741824\n")
+			})
+		})
 	}
-	eventually(t, "the log says how much was sent", func() bool {
-		b, _ := os.ReadFile(log)
-		return strings.Contains(string(b), `"GET /f HTTP/1.1" 200 `) && !strings.Contains(string(b), " 1073741824\n")
-	})
 }
 
+// One that reads steadily is not, though it takes longer than the limit.
 func TestSteadyClient(t *testing.T) {
 	t.Parallel()
 	d := t.TempDir()

@@ -16,7 +16,7 @@ import (
 
 func TestFilesOfAllSizes(t *testing.T) {
 	onBoth(t, static.Options{}, func(t *testing.T, s *site) {
-		for _, n := range []int{0, 1, 1024, 8<<10 - 1, 8 << 10, 8<<10 + 1, 200 << 10, 3 << 20} {
+		for _, n := range []int{0, 1, 1024, 8<<10 - 1, 8 << 10, 8<<10 + 1, 64 << 10, 64<<10 + 1, 200 << 10, 3 << 20} {
 			name := fmt.Sprintf("f%d.bin", n)
 			want := pattern(n)
 			s.write(t, name, want)

@@ -34,6 +34,7 @@ type End struct {
 
 // exchange is one request and its answer.
 type exchange struct {
+	request
 	answer static.Answer
 	body   static.Body
 	line   *accesslog.Line
@@ -59,7 +60,8 @@ func (e *End) decide(ctx *fasthttp.RequestCtx, x *exchange) (ok bool) {
 			e.Logf("panic while serving %q: %v\n%s", ctx.RequestURI(), v, debug.Stack())
 		}
 	}()
-	e.Core.Decide(request{ctx}, &x.answer)
+	x.read(ctx)
+	e.Core.Decide(&x.request, &x.answer)
 	return true
 }
 
@@ -137,6 +139,6 @@ func (e *End) fail(ctx *fasthttp.RequestCtx, status int) {
 
 func (x *exchange) release() {
 	x.answer.Close()
-	x.line = nil
+	x.line, x.ctx = nil, nil
 	exchanges.Put(x)
 }

@@ -28,7 +28,7 @@ import (
 // Every answer has its line, with what was sent of it.
 func TestAccessLog(t *testing.T) {
 	dir := t.TempDir()
-	for name, size := range map[string]int{"small": 100, "copied": 100_000, "large": 3 << 20} {
+	for name, size := range map[string]int{"small": 100, "copied": 50_000, "large": 3 << 20} {
 		os.WriteFile(filepath.Join(dir, name), pattern(size), 0o644)
 	}
 	huge, err := os.Create(filepath.Join(dir, "huge"))

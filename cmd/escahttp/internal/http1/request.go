@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -8,17 +9,58 @@ import (
 
 // request is a static.Request. fasthttp has decoded the path, merged slashes and
 // resolved dots.
-type request struct{ ctx *fasthttp.RequestCtx }
+type request struct {
+	ctx   *fasthttp.RequestCtx
+	plain bool // it has none of the fields that decisions depend on
+}
 
-func (r request) Method() []byte               { return r.ctx.Method() }
-func (r request) Path() []byte                 { return r.ctx.Path() }
-func (r request) Query() []byte                { return r.ctx.URI().QueryString() }
-func (r request) Header(name string) []byte    { return r.ctx.Request.Header.Peek(name) }
-func (r request) Headers(name string) [][]byte { return r.ctx.Request.Header.PeekAll(name) }
+func (r *request) read(ctx *fasthttp.RequestCtx) {
+	r.ctx, r.plain = ctx, isPlain(ctx.Request.Header.RawHeaders())
+}
 
-func (r request) Time() time.Time {
+func (r *request) Method() []byte { return r.ctx.Method() }
+func (r *request) Path() []byte   { return r.ctx.Path() }
+func (r *request) Query() []byte  { return r.ctx.URI().QueryString() }
+
+func (r *request) Header(name string) []byte {
+	if r.plain {
+		return nil
+	}
+	return r.ctx.Request.Header.Peek(name)
+}
+
+func (r *request) Headers(name string) [][]byte {
+	if r.plain {
+		return nil
+	}
+	return r.ctx.Request.Header.PeekAll(name)
+}
+
+func (r *request) Time() time.Time {
 	if t := r.ctx.Time(); !t.IsZero() {
 		return t
 	}
 	return time.Now() // before a body that is expected
+}
+
+// isPlain reports whether header, as it was received, has neither a condition nor
+// a Range: of those that have none, which is most, one look at where lines begin
+// costs less than a search for each.
+func isPlain(header []byte) bool {
+	if len(header) == 0 {
+		return false // it did not come from a connection
+	}
+	for {
+		if len(header) > 1 {
+			switch [2]byte{header[0] | 0x20, header[1] | 0x20} {
+			case [2]byte{'i', 'f'}, [2]byte{'r', 'a'}:
+				return false
+			}
+		}
+		end := bytes.IndexByte(header, '\n')
+		if end < 0 || end == len(header)-1 {
+			return true
+		}
+		header = header[end+1:]
+	}
 }

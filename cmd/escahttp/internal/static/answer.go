@@ -25,7 +25,8 @@ type Part struct {
 	Span Span
 }
 
-// Span is a part of a file: From (inclusive) to To (exclusive).
+// Span is a part of a file: From (inclusive) to To (exclusive). To is negative
+// for as much as there is when it is sent.
 type Span struct{ From, To int64 }
 
 // Len returns the number of bytes of s.
@@ -41,7 +42,7 @@ func (a *Answer) Len() int64 {
 		switch p := &a.Parts[i]; {
 		case p.Text != nil:
 			n += int64(len(p.Text))
-		case a.Version.size < 0:
+		case a.Version.size < 0 || p.Span.To < 0:
 			return -1
 		default:
 			n += p.Span.Len()

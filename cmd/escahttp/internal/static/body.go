@@ -86,7 +86,12 @@ func (b *Body) span(w io.Writer, s Span, last bool) error {
 	v := b.a.Version
 	switch {
 	case v.size < 0:
-		return b.stream(w)
+		if _, err := b.write(w, v.body); err != nil {
+			return err
+		}
+		return b.stream(w, v.file)
+	case s.To < 0:
+		return b.stream(w, io.NewSectionReader(v.file, s.From, 1<<63-1-s.From))
 	case v.file == nil:
 		_, err := b.write(w, v.body[s.From:s.To])
 		return err
@@ -156,24 +161,24 @@ func (b *Body) copy(w io.Writer, s Span, check bool) error {
 	return nil
 }
 
-// stream sends what was read of a file without a size, and the rest.
-func (b *Body) stream(w io.Writer) error {
-	_, err := b.write(w, b.a.Version.body)
+// stream sends what r has.
+func (b *Body) stream(w io.Writer, r io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	for err == nil {
-		var n int
-		n, err = b.a.Version.file.Read(*buf)
+	for {
+		n, err := r.Read(*buf)
 		if n > 0 {
 			if _, failed := b.write(w, (*buf)[:n]); failed != nil {
 				return failed
 			}
 		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err == io.EOF {
-		err = nil
-	}
-	return err
 }
 
 // stands returns an error if v is sent itself, and has changed.

@@ -121,3 +121,40 @@ func TestBodyLetsGo(t *testing.T) {
 	body.Close()
 	eventually(t, "nothing is open", func() bool { return len(openHere(t, s.dir)) == 0 })
 }
+
+// A file that is written to all the time can be had: as it is, and by ranges.
+func TestGrowingFile(t *testing.T) {
+	for _, size := range []int{100_000, 2 << 20} {
+		s := serve(t, Options{Revalidate: time.Hour})
+		content := pattern(size)
+		s.write(t, "log", content)
+		s.settled(t, "log")
+		s.get(t, "log")
+		f, err := os.OpenFile(s.path("log"), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for i := range 200 {
+			line := []byte("one line more\n")
+			f.Write(line)
+			content = append(content[:len(content):len(content)], line...)
+			a := s.ask(t, "log")
+			var body Body
+			m := &meddler{after: 1000, do: func() { f.Write(line) }}
+			body.Take(a)
+			_, err := body.WriteTo(m)
+			body.Close()
+			content = append(content[:len(content):len(content)], line...)
+			if err != nil || !bytes.Equal(m.Bytes(), content) && !bytes.Equal(m.Bytes(), content[:len(content)-len(line)]) {
+				t.Fatalf("%d, line %d: %d bytes of %d, %v", size, i, m.Len(), len(content), err)
+			}
+			if m.Len() != size && (a.field("ETag") != "" || a.field("Last-Modified") != "") {
+				t.Fatalf("line %d: it says %q of a file that is being written to", i, a.Fields)
+			}
+			if b, err := s.ask(t, "log", "Range", "bytes=50-149").body(); err != nil || !bytes.Equal(b, content[50:150]) {
+				t.Fatalf("line %d: a range: %q, %v", i, b, err)
+			}
+		}
+	}
+}

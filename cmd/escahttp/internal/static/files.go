@@ -136,18 +136,18 @@ func (c *files) isDir(name []byte) bool {
 func (c *files) find(name string, before *Version, now time.Time) (*Version, error) {
 	c.drop(name, before)
 	age := c.root.age.Load()
-	v, err := c.openAt(name, now)
+	v, err := c.openAt(name, before, now)
 	if exhausted(err) && c.shed() {
-		v, err = c.openAt(name, now)
+		v, err = c.openAt(name, before, now)
 	}
 	if err != nil && notFound(err) && c.root.confirm(now, age) {
 		c.clear()
-		v, err = c.openAt(name, now)
+		v, err = c.openAt(name, nil, now)
 	}
 	return v, err
 }
 
-func (c *files) openAt(name string, now time.Time) (*Version, error) {
+func (c *files) openAt(name string, before *Version, now time.Time) (*Version, error) {
 	d, age, err := c.root.open(now)
 	if err != nil {
 		return nil, err
@@ -164,6 +164,7 @@ func (c *files) openAt(name string, now time.Time) (*Version, error) {
 	}
 	v.checked.Store(now.UnixNano())
 	v.used.Store(now.UnixNano())
+	v.growing = v.growing || v.grownFrom(before, now)
 	if !v.once && v.hold() {
 		c.keep(name, v, age)
 	}

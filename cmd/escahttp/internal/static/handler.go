@@ -219,8 +219,13 @@ func redirect(r Request, a *Answer) {
 type whole struct{}
 
 func (whole) decide(_ Request, a *Answer) bool {
-	a.describe()
 	a.Status = http.StatusOK
+	if a.Version.growing {
+		a.ContentType = a.Version.contentType
+		a.only(Span{0, -1})
+		return true
+	}
+	a.describe()
 	a.only(Span{0, max(a.Version.size, 0)})
 	return true
 }

@@ -69,15 +69,13 @@ func (l *loader) version(name string, f *descriptor, d *directory) (*Version, er
 		default:
 			v.file = f
 		}
+		v.growing = v.itself() && !settled
 		l.tags.set(v, name, f, d, settled, sum)
 		if l.unchanged(f, &s) {
 			return v, nil
 		}
 		if try == mostTries {
-			v.once = true
-			if v.itself() {
-				v.etag = nil // it is written to all the time
-			}
+			v.once, v.growing = true, v.itself()
 			return v, nil
 		}
 		if v.copy {

@@ -106,15 +106,16 @@ func (s *served) get(t *testing.T, path string) (body []byte, tag string) {
 	return b, a.field("ETag")
 }
 
-// settled waits until the file at path is old enough to be kept.
-func (s *served) settled(t *testing.T, path string) *Version {
+// settled waits until the file at path is old enough to be kept, and returns
+// nothing of it: nobody holds it after that.
+func (s *served) settled(t *testing.T, path string) {
 	t.Helper()
-	var v *Version
 	eventually(t, path+" has settled", func() bool {
-		v = s.ask(t, path).Version
-		return v != nil && !v.once
+		var a Answer
+		defer a.Close()
+		s.Decide(asked{"GET", "/" + path, nil}, &a)
+		return a.Version != nil && !a.Version.once
 	})
-	return v
 }
 
 // eventually waits until ok, looking again and again.

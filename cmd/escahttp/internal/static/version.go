@@ -14,9 +14,10 @@ const (
 	// copies (at 20 KiB, a tenth of the whole).
 	smallFile = 8 << 10
 	// copiedFile is in memory behind a descriptor (a memfd), from the second
-	// request on. Sending it costs what sending the file itself does, and it
-	// cannot change while it is being sent.
-	copiedFile = 1 << 20
+	// request on: it cannot change while it is being sent. At 20 KiB that costs a
+	// third less than looking at the file before and after; at 100 KiB, where the
+	// pages of a memfd are smaller than those of a file, it would cost 7 % more.
+	copiedFile = 64 << 10
 )
 
 // Version is one version of a file. Its contents are in memory (body), or behind
@@ -33,7 +34,10 @@ type Version struct {
 	file *descriptor
 	copy bool // file is a copy
 	once bool // for one answer: a change of the file might not show
-	held bool // it is part of the program
+	// growing: file is being written to, as a log is. All of it is sent without a
+	// length and a tag, of which nobody can say what they will be.
+	growing bool
+	held    bool // it is part of the program
 
 	checked atomic.Int64 // when the name was last seen to lead to it, Unix nanoseconds
 	used    atomic.Int64 // when file was last sent
@@ -89,4 +93,14 @@ func (v *Version) duplicate() (*Version, error) {
 		return nil, errChanged
 	}
 	return n, nil
+}
+
+// grownFrom reports whether v, with which before was replaced, is the same file,
+// being written to.
+func (v *Version) grownFrom(before *Version, now time.Time) bool {
+	if before == nil || !v.itself() || !before.itself() || v.stamp.age(now) > restless {
+		return false
+	}
+	sameFile := v.stamp.ino == before.stamp.ino && v.stamp.dev == before.stamp.dev
+	return sameFile && (v.size > before.size || before.growing && v.size == before.size)
 }
