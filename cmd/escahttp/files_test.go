@@ -49,7 +49,7 @@ func TestWrittenOverInPlace(t *testing.T) {
 		t.Helper()
 		resp, b := p.get(t, "/app.js")
 		tag := resp.Header.Get("ETag") // none: it was written just now
-		if was, ok := tags[tag]; ok && tag != "" && !bytes.Equal(was, b) || resp.ContentLength != int64(len(b)) || len(bytes.TrimLeft(b, string(b[:1]))) > 0 {
+		if was, ok := tags[tag]; ok && tag != "" && !bytes.Equal(was, b) || resp.ContentLength >= 0 && resp.ContentLength != int64(len(b)) || len(bytes.TrimLeft(b, string(b[:1]))) > 0 {
 			t.Fatalf("%s is %d bytes that begin with %.3q, and was %d", tag, len(b), b, len(was))
 		}
 		tags[tag] = b
