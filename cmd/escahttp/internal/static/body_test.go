@@ -135,7 +135,7 @@ func TestGrowingFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		for i := range 200 {
+		for i := range 30 {
 			line := []byte("one line more\n")
 			f.Write(line)
 			content = append(content[:len(content):len(content)], line...)
