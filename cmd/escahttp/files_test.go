@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +63,43 @@ func TestWrittenOverInPlace(t *testing.T) {
 	for _, fresh := range [][]byte{repeat('B', 20_000), repeat('C', 9000), repeat('D', 2<<20), repeat('E', 2<<20), repeat('F', 100)} {
 		put(t, d+"/app.js", fresh)
 		eventually(t, "the new version is served", func() bool { return is(fresh) })
+	}
+}
+
+// A file is written over when all of it is on its way to a client that has not read
+// it yet: what is sent under a tag does not change any more.
+func TestWrittenOverOnItsWay(t *testing.T) {
+	d, log := t.TempDir(), filepath.Join(t.TempDir(), "log")
+	p := launch(t, nil, nil, "--access-log="+log, d)
+	n := 0
+	for _, size := range []int{20_000, 100_000, 1 << 20} {
+		put(t, d+"/f", repeat('A', size))
+		eventually(t, "it is told from the one before", func() bool {
+			n++
+			resp, b := p.get(t, "/f")
+			return len(b) == size && resp.Header.Get("ETag") != ""
+		})
+		for range 3 { // the file itself, and copies
+			c := connect(t, p.addr)
+			io.WriteString(c, "GET /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+			n++
+			eventually(t, "all is sent", func() bool { b, _ := os.ReadFile(log); return bytes.Count(b, []byte{'\n'}) == n })
+			f, err := os.OpenFile(d+"/f", os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Write(repeat('B', size))
+			f.Close()
+			resp, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			if len(bytes.TrimLeft(b, string(b[:1]))) > 0 || err != nil {
+				t.Errorf("%d bytes: it begins with %.1q, and only %d are that (%v)", len(b), b, bytes.Count(b, b[:1]), err)
+			}
+			put(t, d+"/f", repeat('A', size))
+		}
 	}
 }
 

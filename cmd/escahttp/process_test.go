@@ -51,6 +51,20 @@ func launch(t *testing.T, stdout, stderr *os.File, args ...string) *process {
 	return p
 }
 
+// begin starts escahttp, and does not wait until it serves.
+func begin(t *testing.T, args ...string) *process {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "stderr")
+	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p := launch(t, nil, f, args...)
+	p.log = log
+	return p
+}
+
 // await waits until it serves, and takes the address from what it says.
 func (p *process) await(t *testing.T) {
 	t.Helper()

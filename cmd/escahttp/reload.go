@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 )
 
-var reloading sync.Mutex
+// reloads does so for each SIGHUP. Those that come while it is at it are one.
+func (t *site) reloads() {
+	for range t.hangups {
+		t.reload()
+	}
+}
 
 // reload does what SIGHUP asks for, and says what it has done.
 func (t *site) reload() {
-	reloading.Lock()
-	defer reloading.Unlock()
 	did := []string{"files are looked at anew"}
 	t.files.Forget()
 	if t.access != nil {

@@ -34,6 +34,7 @@ type site struct {
 	fs      *fasthttp.Server
 
 	patience time.Duration // for what is left to be written, at the end
+	hangups  chan os.Signal
 }
 
 // decider puts what decides between the files and the protocol. Tests put a
@@ -41,7 +42,10 @@ type site struct {
 var decider = func(h *static.Handler) http1.Decider { return h }
 
 func (s *serveCmd) run(out *errlog.Log) error {
-	t := &site{serveCmd: s, out: out, patience: lastWords}
+	// One that comes while we start is not the end: it is for when we have.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: hangups}
 	defer t.close()
 	if err := t.open(); err != nil {
 		return err
@@ -68,7 +72,7 @@ func (t *site) open() (err error) {
 			return err
 		}
 	}
-	end := &http1.End{Core: decider(t.files), Log: t.access, Logf: t.out.Printf}
+	end := &http1.End{Core: decider(t.files), Log: t.access, Logf: t.out.Traces().Printf}
 	t.clients = clients.New(clients.Options{
 		Stalled: t.WriteTimeout, PerAddress: t.PerIP, Refuse: end.Refuse, Logf: t.out.Limited("clients").Printf,
 	})
@@ -126,7 +130,7 @@ func (t *site) close() {
 func (t *site) serve(ln net.Listener) error {
 	srv := server.New(t.fs)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
 	done := make(chan error, 1)
 	go func() {
@@ -137,6 +141,7 @@ func (t *site) serve(ln net.Listener) error {
 		}
 	}()
 	t.announce(ln)
+	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
 	for {
 		select {
@@ -145,18 +150,14 @@ func (t *site) serve(ln net.Listener) error {
 		case <-late:
 			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil
-		case sig := <-signals:
-			switch {
-			case sig == syscall.SIGHUP:
-				go t.reload() // which may have to wait for a disk
-			case late != nil:
+		case <-signals:
+			if late != nil {
 				t.patience = 0
 				return errors.New("stopped at once: requests were cut off")
-			default:
-				late = t.limit()
-				t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
-				go srv.Shutdown(context.Background())
 			}
+			late = t.limit()
+			t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
+			go srv.Shutdown(context.Background())
 		}
 	}
 }

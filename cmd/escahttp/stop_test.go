@@ -99,11 +99,19 @@ func stalledLog(t *testing.T, args ...string) (*process, *os.File) {
 	return launch(t, w, nil, append(args, "--access-log=-", t.TempDir())...), r
 }
 
+// needsDouble skips what needs a double in the program.
+func needsDouble(t *testing.T, what string) {
+	if program() != os.Args[0] && (strings.Contains(what, "disk") || strings.Contains(what, "log")) {
+		t.Skip("the double of a disk is in the test binary only")
+	}
+}
+
 // SIGTERM ends the server within the limit, whatever is stuck.
 func TestStopEndsWithinTheLimit(t *testing.T) {
 	for name, get := range stuck {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			needsDouble(t, name)
 			p := get(t, "--shutdown-timeout=500ms", "--write-timeout=0")
 			p.Process.Signal(syscall.SIGTERM)
 			if err := p.ended(t); err != nil {
@@ -121,6 +129,7 @@ func TestSecondSignalEnds(t *testing.T) {
 	for name, get := range stuck {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			needsDouble(t, name)
 			p := get(t, "--shutdown-timeout=0", "--write-timeout=0")
 			p.Process.Signal(syscall.SIGTERM)
 			eventually(t, "it says that it stops", func() bool { return strings.Contains(p.said(), "stopping: ") })
@@ -209,4 +218,52 @@ func TestTricklingRequest(t *testing.T) {
 	if !strings.HasPrefix(line, "HTTP/1.1 408 ") {
 		t.Errorf("%q, %v", line, err)
 	}
+}
+
+// A SIGHUP that comes while the server starts is not its end. Here it starts as long
+// as its certificate is being written.
+func TestHangupWhileItStarts(t *testing.T) {
+	d := t.TempDir()
+	certificate(t, d, "one")
+	if err := syscall.Mkfifo(d+"/pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := begin(t, "--tls-cert="+d+"/pipe", "--tls-key="+d+"/k", d)
+	var w *os.File
+	eventually(t, "it reads the certificate", func() (ok bool) {
+		var err error
+		w, err = os.OpenFile(d+"/pipe", os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err == nil
+	})
+	p.Process.Signal(syscall.SIGHUP)
+	b, err := os.ReadFile(d + "/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Rename(d+"/c", d+"/pipe")
+	w.Write(b)
+	w.Close()
+	p.await(t)
+	eventually(t, "it does what it was asked for", func() bool { return strings.Contains(p.said(), "reloaded: ") })
+	if name := presented(t, p.addr); name != "one" {
+		t.Error(name)
+	}
+}
+
+// And SIGTERM is.
+func TestStopWhileItStarts(t *testing.T) {
+	d := t.TempDir()
+	if err := syscall.Mkfifo(d+"/pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := begin(t, "--tls-cert="+d+"/pipe", "--tls-key="+d+"/k", d)
+	eventually(t, "it reads the certificate", func() bool {
+		w, err := os.OpenFile(d+"/pipe", os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			t.Cleanup(func() { w.Close() })
+		}
+		return err == nil
+	})
+	p.Process.Signal(syscall.SIGTERM)
+	p.ended(t)
 }

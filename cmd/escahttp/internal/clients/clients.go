@@ -106,7 +106,9 @@ func (s *Clients) leave(c net.Conn) {
 // looks is how often a connection is looked at before it counts as stalled.
 const looks = 8
 
-func (s *Clients) period() time.Duration { return min(s.o.Stalled/looks, 5*time.Second) }
+func (s *Clients) period() time.Duration {
+	return min(max(s.o.Stalled/looks, 10*time.Millisecond), 5*time.Second)
+}
 
 // watch looks at every connection, and cuts off those that have stalled.
 func (s *Clients) watch() {

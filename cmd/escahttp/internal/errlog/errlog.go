@@ -6,8 +6,11 @@ package errlog
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/logqueue"
 )
@@ -41,21 +44,25 @@ func (l *Log) Close(within time.Duration) { l.q.Close(within) }
 // look like the end of a line, or command a terminal.
 func line(prefix, text string, longest int) []byte {
 	const hex = "0123456789abcdef"
+	text = strings.TrimSuffix(text, "\n")
 	b := append(make([]byte, 0, len(prefix)+min(len(text), longest)+16), prefix...)
-	for i := range len(text) {
+	for len(text) > 0 {
 		if len(b) >= longest {
 			b = append(b, "..."...)
 			break
 		}
-		switch c := text[i]; {
-		case c == '\n' && i < len(text)-1:
+		r, n := utf8.DecodeRuneInString(text)
+		switch c := text[:n]; {
+		case r == '\n':
 			b = append(b, "; "...)
-		case c == '\n':
-		case c < ' ' || c == 0x7f:
-			b = append(b, '\\', 'x', hex[c>>4], hex[c&15])
+		case unicode.IsPrint(r) && (r != utf8.RuneError || n > 1):
+			b = append(b, c...)
 		default:
-			b = append(b, c)
+			for i := range n {
+				b = append(b, '\\', 'x', hex[c[i]>>4], hex[c[i]&15])
+			}
 		}
+		text = text[n:]
 	}
 	return append(b, '\n')
 }
@@ -71,8 +78,9 @@ const (
 
 // Limited is a Log for what clients can cause. It is a fasthttp.Logger.
 type Limited struct {
-	l    *Log
-	what string
+	l       *Log
+	what    string
+	longest int
 
 	mu     sync.Mutex
 	tokens int
@@ -82,13 +90,20 @@ type Limited struct {
 
 // Limited returns a Limited for lines about what.
 func (l *Log) Limited(what string) *Limited {
-	return &Limited{l: l, what: what, tokens: burst, last: time.Now()}
+	return &Limited{l: l, what: what, longest: longestLimited, tokens: burst, last: time.Now()}
+}
+
+// Traces returns a Limited whose lines are long enough for what a bug leaves.
+func (l *Log) Traces() *Limited {
+	m := l.Limited("panics")
+	m.longest = longest
+	return m
 }
 
 // Printf logs a line, or counts it.
 func (m *Limited) Printf(format string, args ...any) {
 	if m.allow() {
-		m.l.q.Write(line(m.l.prefix, fmt.Sprintf(format, args...), longestLimited))
+		m.l.q.Write(line(m.l.prefix, fmt.Sprintf(format, args...), m.longest))
 	}
 }
 

@@ -16,6 +16,7 @@ func TestLines(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain": "p: plain\n", "two\nlines": "p: two; lines\n", "end\n": "p: end\n",
 		"\x1b[2J\x00\x7f\r": "p: \\x1b[2J\\x00\\x7f\\x0d\n", "ü": "p: ü\n", "": "p: \n",
+		"\u009b2J\x9b\xff\u202e\ufffd": "p: \\xc2\\x9b2J\\x9b\\xff\\xe2\\x80\\xae\ufffd\n",
 	} {
 		if got := string(line("p: ", in, longest)); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

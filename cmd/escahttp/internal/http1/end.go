@@ -49,6 +49,7 @@ func (e *End) Serve(ctx *fasthttp.RequestCtx) {
 		e.send(ctx, x)
 		return
 	}
+	x.answer.Close()
 	e.fail(ctx, fasthttp.StatusInternalServerError)
 }
 

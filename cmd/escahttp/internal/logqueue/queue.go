@@ -39,6 +39,7 @@ type Queue struct {
 	lost uint64 // lines, since the last time they were spoken of
 	full bool   // it was said that lines are being dropped
 	bad  bool   // it was said that the output cannot be written to
+	over bool   // it is being closed
 }
 
 // New returns a Queue that writes to out, which it closes in the end.
@@ -77,17 +78,19 @@ func (q *Queue) Write(line []byte) (int, error) {
 }
 
 // Reopen has what comes from now on written to out. An output that is stuck is
-// left behind.
+// left behind. One that comes when the queue is being closed is too late.
 func (q *Queue) Reopen(out io.WriteCloser) {
-	w := newWriter(q, out)
 	q.mu.Lock()
-	old := q.w
-	q.w = w
-	if len(q.line) > 0 {
-		w.wake()
+	defer q.mu.Unlock()
+	if q.over {
+		out.Close()
+		return
 	}
-	q.mu.Unlock()
-	old.end()
+	q.w.end()
+	q.w = newWriter(q, out)
+	if len(q.line) > 0 {
+		q.w.wake()
+	}
 }
 
 // Close writes what waits, for as long as within, and reports false if that was
@@ -95,6 +98,7 @@ func (q *Queue) Reopen(out io.WriteCloser) {
 func (q *Queue) Close(within time.Duration) bool {
 	q.mu.Lock()
 	w := q.w
+	q.over = true
 	q.mu.Unlock()
 	w.end()
 	t := time.NewTimer(within)

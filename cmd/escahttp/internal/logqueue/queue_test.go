@@ -208,3 +208,18 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A Reopen that comes too late takes no lines with it.
+func TestReopenAfterClose(t *testing.T) {
+	first, second := newOutput(), newOutput()
+	q := New(first, Options{Delay: time.Hour})
+	q.Write([]byte("a line\n"))
+	if !q.Close(30 * time.Second) {
+		t.Error("Close says that lines are lost")
+	}
+	q.Reopen(second)
+	<-second.closed
+	if first.text() != "a line\n" || second.text() != "" {
+		t.Errorf("%q, and %q in the second", first.text(), second.text())
+	}
+}

@@ -3,7 +3,6 @@ package static
 import (
 	"errors"
 	"io"
-	"time"
 )
 
 const (
@@ -13,10 +12,6 @@ const (
 	// once more.
 	lastPiece = 4 << 10
 )
-
-// restless is for how long a file that was changed is taken to be about to change
-// again.
-var restless = 10 * time.Second
 
 // errChanged is what a body ends with that would be wrong.
 var errChanged = errors.New("the file has changed meanwhile")
@@ -52,10 +47,10 @@ func (b *Body) Close() {
 
 // WriteTo sends all of the body to w.
 //
-// A file that is sent itself goes by sendfile, which has the network read its
-// pages when it comes to it, so that what is written to them meanwhile is sent.
-// So a file that has changed lately is copied, and of any other the last piece
-// is, after a look at the file: a change before that leaves the body incomplete.
+// A file that is sent itself is looked at once more before its last piece: a
+// change until then leaves the body incomplete. By sendfile goes only what the
+// client has read by then (see unread), as what is on its way are the pages of
+// the file, which change with it.
 func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	if len(b.a.Parts) == 0 {
 		return b.write(w, b.a.Text)
@@ -100,8 +95,8 @@ func (b *Body) span(w io.Writer, s Span, last bool) error {
 	case v.copy:
 		return b.copy(w, s, false)
 	}
-	if !b.Copy && v.stamp.age(time.Now()) > restless {
-		bulk := Span{s.From, max(s.To-lastPiece, s.From)}
+	if !b.Copy && len(b.a.Parts) == 1 {
+		bulk := Span{s.From, max(s.To-unread(), s.From)}
 		if err := b.sendfile(w, bulk); err != nil {
 			return err
 		}

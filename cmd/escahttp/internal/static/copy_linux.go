@@ -7,9 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyFrom makes v's file a copy of f in memory, sealed. What is copied goes to w
-// as well.
-func (v *Version) copyFrom(f *descriptor, w io.Writer) error {
+// copyFrom makes v's file a copy of f in memory, sealed, if m has room for it. What
+// is copied goes to w as well.
+func (v *Version) copyFrom(f *descriptor, w io.Writer, m *memory) error {
+	if !m.take(v.size) {
+		return errNoRoom
+	}
+	err := v.copyInto(f, w)
+	if err != nil {
+		m.give(v.size)
+		return err
+	}
+	v.file.also, v.copy = taken{m, v.size}, true
+	return nil
+}
+
+func (v *Version) copyInto(f *descriptor, w io.Writer) error {
 	fd, err := unix.MemfdCreate("escahttp", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL { // before Linux 6.3
 		fd, err = unix.MemfdCreate("escahttp", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -31,7 +44,7 @@ func (v *Version) copyFrom(f *descriptor, w io.Writer) error {
 		to.letGo()
 		return err
 	}
-	v.file, v.copy = to, true
+	v.file = to
 	return nil
 }
 

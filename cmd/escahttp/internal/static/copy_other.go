@@ -7,6 +7,6 @@ import (
 	"io"
 )
 
-func (v *Version) copyFrom(*descriptor, io.Writer) error { return errors.ErrUnsupported }
+func (v *Version) copyFrom(*descriptor, io.Writer, *memory) error { return errors.ErrUnsupported }
 
 func generated(int) bool { return false }

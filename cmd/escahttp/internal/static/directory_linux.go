@@ -42,9 +42,9 @@ func openDirectory(name string) (*directory, error) {
 }
 
 // file opens what is at path, for reading. It does not wait: opening a FIFO
-// would, for a writer.
+// would, for a writer. Nor does a terminal become ours.
 func (d *directory) file(path string) (*descriptor, error) {
-	fd, err := d.resolve(path, unix.O_RDONLY|unix.O_NONBLOCK)
+	fd, err := d.resolve(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}

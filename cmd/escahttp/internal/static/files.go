@@ -45,6 +45,7 @@ type files struct {
 func newFiles(r *root, o Options) *files {
 	c := &files{root: r, o: o, known: make(map[string]*Version)}
 	c.load.tags = newTags(o.Tagging, o.Logf)
+	c.load.memory.most = o.CacheBytes
 	return c
 }
 
@@ -173,22 +174,31 @@ func (c *files) openAt(name string, before *Version, now time.Time) (*Version, e
 
 // copied returns v, which was asked for once more, or a copy in its place.
 func (c *files) copied(v *Version, name []byte, now time.Time) *Version {
-	if !v.itself() {
+	if !v.fleeting() {
 		return v
 	}
 	v.used.Store(now.UnixNano())
-	if v.size > min(copiedFile, c.o.CacheBytes/8) || !v.copying.CompareAndSwap(false, true) {
+	if v.copy || v.size > min(copiedFile, c.o.CacheBytes/8) || !c.roomFor(v.size) || !v.copying.CompareAndSwap(false, true) {
 		return v
 	}
 	age := c.root.age.Load()
-	n, err := v.duplicate()
+	n, err := v.duplicate(&c.load.memory)
 	if err != nil {
+		v.copying.Store(!errors.Is(err, errNoRoom))
 		return v // it is sent itself
 	}
 	n.hold()
 	c.keep(string(name), n, age)
 	v.letGo()
 	return n
+}
+
+// roomFor reports whether a copy of size bytes may be made: a large one does not push
+// others out.
+func (c *files) roomFor(size int64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return size <= copiedAlways || c.bytes+size <= c.o.CacheBytes
 }
 
 // keep puts v, which it takes over, in the place of what was there and, if need
@@ -213,11 +223,12 @@ func (c *files) keep(name string, v *Version, age int64) {
 		c.open++
 	}
 	const perEntry = 512 // path, header fields and map, roughly
-	for other := range c.known {
-		if c.bytes+perEntry*int64(len(c.known)) <= c.o.CacheBytes && c.open <= c.o.OpenFiles {
+	for other, o := range c.known {
+		full := c.bytes+perEntry*int64(len(c.known)) > c.o.CacheBytes
+		if !full && c.open <= c.o.OpenFiles {
 			break
 		}
-		if other != name {
+		if other != name && (full || o.file != nil) {
 			c.dropLocked(other)
 		}
 	}

@@ -56,6 +56,46 @@ func TestCopyDoesNotChange(t *testing.T) {
 	}
 }
 
+// Copies take no more memory than they may: large ones only what is free, and what is
+// still being sent counts. One that nobody asks for makes room.
+func TestCopiesAreBounded(t *testing.T) {
+	s := serve(t, Options{CacheBytes: 4 << 20, Idle: 100 * time.Millisecond})
+	const size = 500_000
+	copied := func(i int) bool {
+		t.Helper()
+		var a *Answer
+		for range 2 {
+			a = s.ask(t, fmt.Sprint(i))
+			t.Cleanup(a.Close) // not before the end: it is still being sent
+		}
+		return a.Version.copy
+	}
+	for i := range 20 {
+		s.write(t, fmt.Sprint(i), pattern(size))
+		s.settled(t, fmt.Sprint(i))
+	}
+	if !copied(0) {
+		t.Skip("copies need memfd_create, which Linux has")
+	}
+	n := 1
+	for i := 1; i < 20; i++ {
+		if copied(i) {
+			n++
+		}
+	}
+	if m := s.files.load.memory.taken.Load(); n != 8 || m != 8*size {
+		t.Errorf("%d copies of %d bytes", n, m)
+	}
+	eventually(t, "those that nobody asks for are dropped", func() bool {
+		s.files.mu.RLock()
+		defer s.files.mu.RUnlock()
+		return s.files.bytes == 0
+	})
+	if copied(19) {
+		t.Error("what is being sent does not count")
+	}
+}
+
 // A version is told by the time of change: the times of modification of
 // reproducible builds are all the same, and inode numbers are given again.
 func TestVersionsOfOneTimeAndSize(t *testing.T) {

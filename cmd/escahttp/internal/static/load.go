@@ -18,7 +18,8 @@ const mostTries = 8
 
 // loader makes versions of open files.
 type loader struct {
-	tags *tags
+	tags   *tags
+	memory memory
 }
 
 // load makes a version of f, which is at name, and takes f over.
@@ -60,10 +61,10 @@ func (l *loader) version(name string, f *descriptor, d *directory) (*Version, er
 				v.describe(name, &s)
 				return v, l.stream(v, f)
 			}
-		case s.size <= copiedFile && !settled:
+		case s.size <= copiedAlways && !settled:
 			// It is sent as it is now: what changes within the same tick of the
 			// clock would not show.
-			if err := v.copyFrom(f, sum); err != nil {
+			if err := v.copyFrom(f, sum, &l.memory); err != nil {
 				v.file = f
 			}
 		default:

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// sweeper wakes while descriptors are open that are not copies in memory: of
-// files, and of the root. A file that was removed or replaced is let go of at the
+// sweeper wakes while descriptors are open that are not small copies in memory: of
+// files, of large copies, and of the root. A file that was removed or replaced is let go of at the
 // next round, and with it its space; what nobody has asked for in a while is
 // closed, so that its file system can be unmounted.
 type sweeper struct {
@@ -35,7 +35,7 @@ func (c *files) sweep() {
 	left := false
 	for name, v := range c.opened() {
 		var s stamp
-		if v.used.Load() < since.UnixNano() || v.file.stat(&s) != nil || !s.same(&v.stamp) {
+		if v.used.Load() < since.UnixNano() || v.itself() && (v.file.stat(&s) != nil || !s.same(&v.stamp)) {
 			c.drop(name, v)
 		} else {
 			left = true
@@ -47,13 +47,13 @@ func (c *files) sweep() {
 	}
 }
 
-// opened returns the versions that are the files themselves, held.
+// opened returns the versions that are fleeting, held.
 func (c *files) opened() map[string]*Version {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	some := make(map[string]*Version)
 	for name, v := range c.known {
-		if v.itself() && v.hold() {
+		if v.fleeting() && v.hold() {
 			some[name] = v
 		}
 	}

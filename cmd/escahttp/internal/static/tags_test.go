@@ -15,7 +15,7 @@ import (
 func TestTags(t *testing.T) {
 	when := time.Unix(1_700_000_000, 123_456_789)
 	for _, how := range []Tagging{"", TagAuto, TagContent, TagMtime, TagOff} {
-		for _, size := range []int{0, 1, 100, smallFile, smallFile + 1, copiedFile, copiedFile + 1, 200_000, 1 << 20, 1<<20 + 1, 2 << 20} {
+		for _, size := range []int{0, 1, 100, smallFile, smallFile + 1, copiedAlways, copiedAlways + 1, 200_000, 1 << 20, 1<<20 + 1, 2 << 20} {
 			var tags []string
 			for replica, content := range [][]byte{pattern(size), pattern(size), pattern(size + 1)[1:]} {
 				s := serve(t, Options{Tagging: how})

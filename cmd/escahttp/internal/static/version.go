@@ -14,11 +14,18 @@ const (
 	// copies (at 20 KiB, a tenth of the whole).
 	smallFile = 8 << 10
 	// copiedFile is in memory behind a descriptor (a memfd), from the second
-	// request on: it cannot change while it is being sent. At 20 KiB that costs a
-	// third less than looking at the file before and after; at 100 KiB, where the
-	// pages of a memfd are smaller than those of a file, it would cost 7 % more.
-	copiedFile = 64 << 10
+	// request on: it cannot change while it is on its way, and so goes by sendfile.
+	// At 20 KiB that costs a third less than looking at the file before and after,
+	// at 100 KiB and above half of what it costs to copy it for each answer.
+	copiedFile = 8 << 20
+	// copiedAlways makes room for itself among the copies; what is larger is copied
+	// only where there is room.
+	copiedAlways = 64 << 10
 )
+
+// restless is for how long a file that was written to is taken to be a log, which
+// is about to grow again.
+const restless = 10 * time.Second
 
 // Version is one version of a file. Its contents are in memory (body), or behind
 // a descriptor: a copy of it, or the file itself.
@@ -40,7 +47,7 @@ type Version struct {
 	held    bool // it is part of the program
 
 	checked atomic.Int64 // when the name was last seen to lead to it, Unix nanoseconds
-	used    atomic.Int64 // when file was last sent
+	used    atomic.Int64 // when it was last asked for, if that is kept (fleeting)
 	copying atomic.Bool  // somebody has begun to make a copy
 }
 
@@ -55,6 +62,10 @@ func (v *Version) describe(name string, s *stamp) {
 
 // itself reports whether the file is sent itself, and so may change meanwhile.
 func (v *Version) itself() bool { return v.file != nil && !v.copy }
+
+// fleeting reports whether v is let go of when nobody asks for it any more: the file
+// itself, and large copies.
+func (v *Version) fleeting() bool { return v.file != nil && (!v.copy || v.size > copiedAlways) }
 
 // hold keeps v's descriptor open for the caller; false if it is closed already.
 func (v *Version) hold() bool { return v.file == nil || v.file.hold() }
@@ -78,13 +89,14 @@ func (v *Version) weight() int64 {
 func (v *Version) generated() bool { return v.lastModified == nil }
 
 // duplicate returns v with a copy in memory instead of the file.
-func (v *Version) duplicate() (*Version, error) {
+func (v *Version) duplicate(m *memory) (*Version, error) {
 	n := &Version{
 		stamp: v.stamp, size: v.size, etag: v.etag, lastModified: v.lastModified, contentType: v.contentType,
 		modified: v.modified, sidecar: v.sidecar,
 	}
 	n.checked.Store(v.checked.Load())
-	if err := n.copyFrom(v.file, io.Discard); err != nil {
+	n.used.Store(v.used.Load())
+	if err := n.copyFrom(v.file, io.Discard, m); err != nil {
 		return nil, err
 	}
 	var s stamp
@@ -98,7 +110,7 @@ func (v *Version) duplicate() (*Version, error) {
 // grownFrom reports whether v, with which before was replaced, is the same file,
 // being written to.
 func (v *Version) grownFrom(before *Version, now time.Time) bool {
-	if before == nil || !v.itself() || !before.itself() || v.stamp.age(now) > restless {
+	if before == nil || !v.itself() || before.file == nil || v.stamp.age(now) > restless {
 		return false
 	}
 	sameFile := v.stamp.ino == before.stamp.ino && v.stamp.dev == before.stamp.dev
