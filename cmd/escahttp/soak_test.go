@@ -42,6 +42,7 @@ func TestSoak(t *testing.T) {
 	}
 	os.Symlink(s.root+"/sub", s.root+"/link")
 	s.p = launch(t, nil, nil, "--revalidate=100ms", "--access-log=/dev/null", s.root)
+	s.before = s.descriptors()
 	var all sync.WaitGroup
 	for w := range 5 {
 		all.Go(func() { s.write(rand.New(rand.NewPCG(uint64(w), 1))) })
@@ -81,6 +82,8 @@ type soak struct {
 	quit  chan struct{}
 	locks [soakNames]sync.Mutex // a file has one writer at a time
 	next  atomic.Uint32
+
+	before int // descriptors
 
 	mu    sync.Mutex
 	known map[string]*seen // by path and tag
@@ -176,7 +179,11 @@ func (s *soak) fetch(r *rand.Rand, slow bool) {
 			from := r.IntN(soakSize(i) + 1)
 			header = fmt.Sprintf("Range: bytes=%d-%d\r\n", from, from+r.IntN(100_000))
 		}
-		if !s.exchange(c, br, path, header, slow) {
+		pause := time.Duration(0)
+		if slow && r.IntN(8) == 0 {
+			pause = time.Duration(r.IntN(200)) * time.Millisecond
+		}
+		if !s.exchange(c, br, path, header, slow, pause) {
 			c.Close()
 			c = nil
 		}
@@ -187,7 +194,7 @@ func (s *soak) fetch(r *rand.Rand, slow bool) {
 }
 
 // exchange makes one request; false: the connection is over.
-func (s *soak) exchange(c net.Conn, br *bufio.Reader, path, header string, slow bool) bool {
+func (s *soak) exchange(c net.Conn, br *bufio.Reader, path, header string, slow bool, pause time.Duration) bool {
 	c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n", path, header)
 	resp, err := http.ReadResponse(br, nil)
@@ -197,6 +204,11 @@ func (s *soak) exchange(c net.Conn, br *bufio.Reader, path, header string, slow 
 	}
 	var b []byte
 	if slow {
+		// Now and then all of it is on its way, or as much as the kernel takes, when
+		// the file changes.
+		if pause > 0 {
+			time.Sleep(pause)
+		}
 		var all bytes.Buffer
 		for err == nil {
 			_, err = io.CopyN(&all, resp.Body, 200_000)
@@ -269,6 +281,9 @@ func (s *soak) check(resp *http.Response, path string, b []byte) {
 	}
 }
 
+// descriptors returns how many the server has, but for its copies.
+func (s *soak) descriptors() int { return len(s.p.opens("")) - len(s.p.opens("/memfd:")) }
+
 // checkEnd checks what is left when nobody writes and nobody asks any more.
 func (s *soak) checkEnd() {
 	t := s.t
@@ -283,6 +298,10 @@ func (s *soak) checkEnd() {
 		})
 	}
 	eventually(t, "nothing is kept open", func() bool { return len(s.p.opens(s.root)) == 0 })
+	eventually(t, "no descriptor is left", func() bool { return s.descriptors() <= s.before })
+	if n := len(s.p.opens("/memfd:")); n > soakNames {
+		t.Errorf("there are %d copies of %d files", n, soakNames)
+	}
 	s.p.Process.Signal(syscall.SIGTERM)
 	if err := s.p.ended(t); err != nil {
 		t.Error(err)
