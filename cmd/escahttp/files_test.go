@@ -74,10 +74,12 @@ func TestWrittenOverOnItsWay(t *testing.T) {
 	n := 0
 	for _, size := range []int{20_000, 100_000, 1 << 20} {
 		put(t, d+"/f", repeat('A', size))
+		tag := ""
 		eventually(t, "it is told from the one before", func() bool {
 			n++
 			resp, b := p.get(t, "/f")
-			return len(b) == size && resp.Header.Get("ETag") != ""
+			tag = resp.Header.Get("ETag")
+			return len(b) == size && tag != ""
 		})
 		for range 3 { // the file itself, and copies
 			c := connect(t, p.addr)
@@ -97,6 +99,8 @@ func TestWrittenOverOnItsWay(t *testing.T) {
 			b, err := io.ReadAll(resp.Body)
 			if len(bytes.TrimLeft(b, string(b[:1]))) > 0 || err != nil {
 				t.Errorf("%d bytes: it begins with %.1q, and only %d are that (%v)", len(b), b, bytes.Count(b, b[:1]), err)
+			} else if resp.Header.Get("ETag") == tag && b[0] != 'A' {
+				t.Errorf("%d bytes: %.1q is sent under the tag of A", len(b), b)
 			}
 			put(t, d+"/f", repeat('A', size))
 		}
