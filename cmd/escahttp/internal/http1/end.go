@@ -7,6 +7,7 @@
 package http1
 
 import (
+	"errors"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -30,6 +31,8 @@ type End struct {
 	Log *accesslog.Log
 	// Logf is told of panics. Nil: nobody is.
 	Logf func(format string, args ...any)
+
+	gathering gathering
 }
 
 // exchange is one request and its answer.
@@ -38,6 +41,9 @@ type exchange struct {
 	answer static.Answer
 	body   static.Body
 	line   *accesslog.Line
+
+	gathering *gathering
+	gathered  int64 // what of it is this answer's
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -70,9 +76,14 @@ func (e *End) decide(ctx *fasthttp.RequestCtx, x *exchange) (ok bool) {
 // bodies are when fasthttp closes x.
 func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
 	a, resp := &x.answer, &ctx.Response
-	if a.Len() < 0 && !ctx.Request.Header.IsHTTP11() && !gather(a) {
-		e.fail(ctx, fasthttp.StatusHTTPVersionNotSupported)
-		return
+	if a.Len() < 0 && !ctx.Request.Header.IsHTTP11() && !a.Limit() {
+		var err error
+		x.gathering = &e.gathering
+		if x.gathered, err = e.gathering.gather(a); err != nil {
+			x.release()
+			e.cannotGather(ctx, err)
+			return
+		}
 	}
 	resp.SetStatusCode(a.Status)
 	if len(a.ContentType) == 0 {
@@ -90,7 +101,7 @@ func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
 		resp.SkipBody = true
 		resp.Header.SetContentLength(int(n))
 		n = 0
-	case whole:
+	case whole && x.gathered == 0:
 		resp.SetBodyRaw(b)
 	default:
 		x.line = line
@@ -105,6 +116,20 @@ func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
 	}
 	line.Finish(n)
 	x.release()
+}
+
+// cannotGather answers a client that knows no chunks, and asks for what goes by no
+// other way.
+func (e *End) cannotGather(ctx *fasthttp.RequestCtx, err error) {
+	switch {
+	case errors.Is(err, errTooMany):
+		e.fail(ctx, fasthttp.StatusServiceUnavailable)
+		ctx.Response.Header.Set("Retry-After", "1")
+	case errors.Is(err, errTooLong):
+		e.fail(ctx, fasthttp.StatusHTTPVersionNotSupported)
+	default:
+		e.fail(ctx, fasthttp.StatusInternalServerError)
+	}
 }
 
 // start begins the line of the access log.
@@ -140,6 +165,10 @@ func (e *End) fail(ctx *fasthttp.RequestCtx, status int) {
 
 func (x *exchange) release() {
 	x.answer.Close()
+	if x.gathered > 0 {
+		x.gathering.give(x.gathered)
+		x.gathered = 0
+	}
 	x.line, x.ctx = nil, nil
 	exchanges.Put(x)
 }

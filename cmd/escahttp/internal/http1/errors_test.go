@@ -98,7 +98,8 @@ func TestStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs := &fasthttp.Server{Handler: (&End{Core: h}).Serve}
+	end := &End{Core: h}
+	fs := &fasthttp.Server{Handler: end.Serve}
 	done := make(chan error, 1)
 	go func() { done <- server.New(fs).Serve(ln) }()
 	for _, proto := range []string{"1.1", "1.0"} {
@@ -118,6 +119,32 @@ func TestStreams(t *testing.T) {
 		}
 		c.Close()
 	}
+	eventually(t, "nothing is gathered", func() bool { return end.gathering.n.Load() == 0 })
+	// Clients that do not take it cannot have more of it in memory than is allowed.
+	var stalled []net.Conn
+	for status := 200; status == 200; {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stalled = append(stalled, c)
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+		io.WriteString(c, "GET "+name+" HTTP/1.0\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status = resp.StatusCode; status != 200 && (status != 503 || resp.Header.Get("Retry-After") == "") {
+			t.Errorf("answer %d: %s", len(stalled), resp.Status)
+		}
+		if len(stalled) > int(allGathered)/len(want)+1 {
+			t.Fatalf("%d clients have %d bytes each", len(stalled), len(want))
+		}
+	}
+	for _, c := range stalled {
+		c.Close()
+	}
+	eventually(t, "nothing is gathered", func() bool { return end.gathering.n.Load() == 0 })
 	fs.Shutdown()
 	<-done
 }

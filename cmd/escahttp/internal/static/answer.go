@@ -14,6 +14,7 @@ type Answer struct {
 	Parts   []Part
 	Version *Version
 
+	asItIs bool   // the version goes on being written to, and this is as much as there was
 	name   []byte // what is asked for, beneath the root
 	fields [6]Field
 	parts  [1]Part
@@ -49,6 +50,18 @@ func (a *Answer) Len() int64 {
 		}
 	}
 	return n
+}
+
+// Limit makes the body of a file that is being written to as long as the file is now,
+// for a client that has to be told; false if it is no such body.
+func (a *Answer) Limit() bool {
+	var now stamp
+	if a.Version == nil || !a.Version.growing || len(a.Parts) != 1 || a.Version.file.stat(&now) != nil {
+		return false
+	}
+	a.only(Span{0, now.size})
+	a.asItIs = true
+	return true
 }
 
 // Bytes returns the body if it is in memory, in one piece. It is valid beyond

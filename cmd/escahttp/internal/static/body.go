@@ -29,7 +29,7 @@ type Body struct {
 
 // Take takes the body of a, and with it the version.
 func (b *Body) Take(a *Answer) {
-	b.a.Version, b.a.Text = a.Version, a.Text
+	b.a.Version, b.a.Text, b.a.asItIs = a.Version, a.Text, a.asItIs
 	b.a.Parts = append(b.a.parts[:0], a.Parts...)
 	a.Version = nil
 	b.sent = 0
@@ -67,7 +67,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 				_, err = b.write(w, p.Text)
 			}
 		} else {
-			err = b.span(w, p.Span, i == len(b.a.Parts)-1)
+			err = b.span(w, p.Span, i == len(b.a.Parts)-1 && !b.a.asItIs)
 		}
 		if err != nil {
 			return b.sent - start, err
@@ -76,7 +76,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	return b.sent - start, nil
 }
 
-// span sends s; last: nothing comes after it.
+// span sends s; last: nothing comes after it, and the file has to be as it was.
 func (b *Body) span(w io.Writer, s Span, last bool) error {
 	v := b.a.Version
 	switch {

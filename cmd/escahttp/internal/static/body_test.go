@@ -128,6 +128,7 @@ func TestBodyLetsGo(t *testing.T) {
 
 // A file that is written to all the time can be had: as it is, and by ranges.
 func TestGrowingFile(t *testing.T) {
+	limits := 0
 	for _, size := range []int{100_000, 2 << 20} {
 		s := serve(t, Options{Revalidate: time.Hour, CacheBytes: 512 << 10}) // too small for a copy
 		content := pattern(size)
@@ -156,9 +157,25 @@ func TestGrowingFile(t *testing.T) {
 			if m.Len() != size && (a.field("ETag") != "" || a.field("Last-Modified") != "") {
 				t.Fatalf("line %d: it says %q of a file that is being written to", i, a.Fields)
 			}
+			if limited := s.ask(t, "log"); limited.Limit() {
+				m := &meddler{after: 1000, do: func() { f.Write(line) }}
+				body.Take(limited)
+				_, err := body.WriteTo(m)
+				body.Close()
+				if err != nil || !bytes.Equal(m.Bytes(), content) {
+					t.Fatalf("%d, line %d, limited: %d bytes of %d, %v", size, i, m.Len(), len(content), err)
+				}
+				content = append(content[:len(content):len(content)], line...)
+				limits++
+			} else {
+				limited.Close()
+			}
 			if b, err := s.ask(t, "log", "Range", "bytes=50-149").body(); err != nil || !bytes.Equal(b, content[50:150]) {
 				t.Fatalf("line %d: a range: %q, %v", i, b, err)
 			}
 		}
+	}
+	if limits < 30 {
+		t.Errorf("it was seen to grow %d times", limits)
 	}
 }
