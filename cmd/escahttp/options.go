@@ -36,7 +36,7 @@ type serveCmd struct {
 	TLSKey     string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
 	Log        string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
 	Format     string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
-	CacheMiB   int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 64 KiB, in MiB."`
+	CacheMiB   int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
 	ETag       string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
 	Revalidate      time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a name is taken to lead to the same file before it is looked at again."`

@@ -16,5 +16,7 @@
 //
 // What is sent under a tag are the bytes of that tag. Copies cannot change. A
 // file that is sent itself is looked at (fstat) before, and once more when all
-// but the end of it was sent: if it has changed, the body stays incomplete.
+// but the end of it was sent: if it has changed, the body stays incomplete. What
+// the client may not have read by then is copied, as the pages that sendfile gives
+// to the network are still the file's (unread).
 package static
