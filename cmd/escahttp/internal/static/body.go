@@ -5,13 +5,9 @@ import (
 	"io"
 )
 
-const (
-	// copyBuffer is how much of a file is copied at a time.
-	copyBuffer = 64 << 10
-	// lastPiece is how much of a file is left to be sent when it is looked at
-	// once more.
-	lastPiece = 4 << 10
-)
+// copyBuffer is how much of a file is copied at a time, and so the most that is left
+// to be sent when it is looked at once more.
+const copyBuffer = 64 << 10
 
 // errChanged is what a body ends with that would be wrong.
 var errChanged = errors.New("the file has changed meanwhile")
