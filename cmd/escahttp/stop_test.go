@@ -82,20 +82,27 @@ func stalledClient(t *testing.T, addr string) net.Conn {
 	return c
 }
 
-// stalledLog is an escahttp whose access log is a pipe that is full, and that
-// nobody reads.
-func stalledLog(t *testing.T, args ...string) (*process, *os.File) {
+// fullPipe is a pipe that takes nothing more.
+func fullPipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	defer w.Close()
 	w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 	for err == nil {
 		_, err = w.Write(make([]byte, 4096))
 	}
+	return r, w
+}
+
+// stalledLog is an escahttp whose access log is a pipe that is full, and that
+// nobody reads.
+func stalledLog(t *testing.T, args ...string) (*process, *os.File) {
+	t.Helper()
+	r, w := fullPipe(t)
+	defer w.Close()
 	return launch(t, w, nil, append(args, "--access-log=-", t.TempDir())...), r
 }
 
@@ -266,4 +273,32 @@ func TestStopWhileItStarts(t *testing.T) {
 	})
 	p.Process.Signal(syscall.SIGTERM)
 	p.ended(t)
+}
+
+// Standard error that nobody reads keeps the server neither from starting nor from
+// serving, nor from stopping.
+func TestStandardErrorThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	_, w := fullPipe(t)
+	defer w.Close()
+	sock := filepath.Join(t.TempDir(), "s")
+	p := launch(t, nil, w, "--addr=unix:"+sock)
+	for range 20 {
+		var c net.Conn
+		eventually(t, "it listens", func() (ok bool) {
+			var err error
+			c, err = net.Dial("unix", sock)
+			return err == nil
+		})
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+		io.WriteString(c, "BAD\r\n\r\n") // a line on standard error
+		if b, err := io.ReadAll(c); !strings.HasPrefix(string(b), "HTTP/1.1 400 ") {
+			t.Fatalf("%q, %v", b, err)
+		}
+		c.Close()
+	}
+	p.Process.Signal(syscall.SIGTERM)
+	if err := p.ended(t); err != nil {
+		t.Error(err)
+	}
 }
