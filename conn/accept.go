@@ -151,10 +151,17 @@ func (l *loop) openFresh(me uint64) bool {
 		c.burst.opening = false
 		switch {
 		case c.end.state != endOpen:
-		case c.wantsServing() && c.burst.served:
-			c.serveNextTurn()
+		case !c.burst.served || c.in.state != inFlowing || l.away():
+			c.watch()
 		default:
-			c.arm()
+			c.greet()
+		}
+		if c.end.state == endOpen {
+			if c.wantsServing() && c.burst.served {
+				c.serveNextTurn()
+			} else {
+				c.arm()
+			}
 		}
 		if !on {
 			return false

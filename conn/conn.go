@@ -32,6 +32,7 @@ type Conn struct {
 	writers waitq
 
 	isDirty  bool  // in loop.dirty
+	watched  bool  // registered with the epoll, or about to be
 	rdl, wdl int64 // deadlines; 0: none
 	timer    timer
 
@@ -51,7 +52,7 @@ var _ interface {
 } = (*Conn)(nil)
 
 // register makes fd, which must be non-blocking, a connection of l; served: for the
-// Handler.
+// Handler, which is to be asked first (toOpen).
 func (l *loop) register(fd int32, peer sockaddr, ln *Listener, served bool) *Conn {
 	l.gens = (l.gens + 1) & poller.GenMask
 	c := &Conn{l: l, fd: fd, gen: l.gens, peer: peer, ln: ln, since: clockNow()}
@@ -64,8 +65,9 @@ func (l *loop) register(fd int32, peer sockaddr, ln *Listener, served bool) *Con
 	l.conns[fd] = c
 	l.open++
 	l.sh.SetInterest(fd, c.gen, poller.HarvestRecv)
-	l.makeRoom(1, pollBytes)
-	l.recordPoll(c, unix.EPOLL_CTL_ADD, poller.MaskIn)
+	if !served {
+		c.enroll()
+	}
 	return c
 }
 
@@ -143,10 +145,14 @@ func (l *loop) queueDirty() {
 // advance does for c what needs the table. Not while the driver is away, and not
 // from within collect.
 func (c *Conn) advance() {
-	if c.end.state < endClosing {
-		c.advanceOutput()
-		c.advanceEnd()
+	if c.end.state >= endClosing {
+		return
 	}
+	if !c.watched && (c.end.state != endFlushing || c.out.state == outBlocked) {
+		c.enroll()
+	}
+	c.advanceOutput()
+	c.advanceEnd()
 }
 
 // polled takes in the result of an epoll_ctl of the table. Without a registration

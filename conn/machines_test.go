@@ -30,7 +30,9 @@ type world struct {
 	wrote  []byte // accepted by the connection
 	sent   []byte // taken by the kernel
 	writes int
+	most   int  // of them
 	shut   bool // our stream has ended
+	added  bool // the descriptor is in the epoll
 	closed bool // the descriptor is closed
 	errors []string
 	full   bool // the socket is, and has not been reported to be writable since
@@ -107,7 +109,14 @@ func (b worldBackend) Call(e *poller.Entry) {
 			w.sent = append(w.sent, unsafe.Slice((*byte)(p), e.Ret)...)
 		}
 	case unix.SYS_RECVFROM:
-		e.Ret = -int64(unix.EAGAIN) // what is discarded
+		if e.Ret = -int64(unix.EAGAIN); w.c.end.state < endDiscarding {
+			e.Ret = w.greeting()
+		}
+	case unix.SYS_EPOLL_CTL:
+		if add := e.Args[1] == unix.EPOLL_CTL_ADD; add == w.added {
+			w.errorf("operation %d of a descriptor, in the epoll: %v", e.Args[1], w.added)
+		}
+		w.added = true
 	case unix.SYS_SHUTDOWN:
 		w.shut = true
 	case unix.SYS_CLOSE:
@@ -115,13 +124,29 @@ func (b worldBackend) Call(e *poller.Entry) {
 	}
 }
 
+// greeting is what the first receive gets.
+func (w *world) greeting() int64 {
+	switch w.fate {
+	case takesAll:
+		return 10
+	case takesSome: // as much as there is room for
+		return int64(w.l.sh.SlotSize)
+	case isFull:
+		return -int64(unix.EAGAIN)
+	case isInterrupted:
+		return -int64(unix.EINTR)
+	case isReset:
+		w.reset = true
+		return -int64(unix.ECONNRESET)
+	}
+	return 0
+}
+
 // event is something that can happen. It reports whether it can, at present.
 type event struct {
 	name string
 	do   func(w *world) bool
 }
-
-const mostWrites = 3
 
 func events() (evs []event) {
 	add := func(name string, do func(w *world) bool) { evs = append(evs, event{name, do}) }
@@ -132,7 +157,7 @@ func events() (evs []event) {
 		return p
 	}
 	writable := func(w *world) bool {
-		return w.c.writable() == nil && !w.c.out.locked && w.writes < mostWrites
+		return w.c.writable() == nil && !w.c.out.locked && w.writes < w.most
 	}
 	add("write", func(w *world) bool {
 		if !writable(w) {
@@ -166,7 +191,7 @@ func events() (evs []event) {
 		})
 		add("transfer under the writer's lock/"+f.String(), func(w *world) bool {
 			w.fate = f
-			if !w.c.out.locked || w.c.out.state != outEmpty || w.c.end.state != endOpen || w.c.writeLate() || w.writes >= mostWrites {
+			if !w.c.out.locked || w.c.out.state != outEmpty || w.c.end.state != endOpen || w.c.writeLate() || w.writes >= w.most {
 				return false
 			}
 			before := len(w.wrote)
@@ -216,6 +241,14 @@ func events() (evs []event) {
 		w.c.unlockOutput()
 		return true
 	})
+	add("first receive", func(w *world) bool {
+		if w.l.away() || w.c.watched || w.c.in.state != inFlowing || w.c.end.state != endOpen {
+			return false
+		}
+		w.c.greet()
+		return true
+	})
+	add("burst", func(w *world) bool { return w.burst() })
 	add("EPOLLOUT", func(w *world) bool { return w.event(unix.EPOLLOUT, 0) })
 	add("input", func(w *world) bool { return w.event(unix.EPOLLIN, 0) })
 	add("end of input", func(w *world) bool { return w.event(unix.EPOLLIN|unix.EPOLLRDHUP, 1) })
@@ -266,11 +299,26 @@ func (w *world) backend() worldBackend { return worldBackend{w} }
 
 // event dispatches one from the kernel.
 func (w *world) event(mask uint32, eof int32) bool {
-	if w.l.away() || w.closed || mask&unix.EPOLLOUT != 0 && !w.c.out.armed {
+	if w.l.away() || w.closed || !w.added || mask&unix.EPOLLOUT != 0 && !w.c.out.armed {
 		return false
 	}
 	w.full = w.full && mask&unix.EPOLLOUT == 0
+	w.c.burst.opening = true // no Handler is called from here
 	w.l.dispatch(&poller.Event{FD: w.c.fd, Gen: w.c.gen, Mask: mask, Slot: -1, EOF: eof})
+	w.c.burst.opening = false
+	return true
+}
+
+// burst is what a Handler does that reads what there is.
+func (w *world) burst() bool {
+	if w.l.away() || len(w.l.toServe) == 0 {
+		return false
+	}
+	w.l.toServe, w.c.burst.queued = nil, false
+	w.c.dropInput()
+	w.c.in.more = false
+	w.c.settle()
+	w.c.watch()
 	return true
 }
 
@@ -282,7 +330,7 @@ func (w *world) key() string {
 		entries += fmt.Sprint(w.l.sh.Entries[i].NR, w.l.sh.Entries[i].Flags, " ")
 	}
 	return fmt.Sprint(w.l.phase, in.state, in.more, in.hup, o.state, o.fin, o.locked, o.armed, o.told, len(o.backlog), w.c.pending(), w.c.wdl != 0,
-		e.state, e.abort, e.limit != 0, w.c.timer.i != 0, w.c.isDirty, w.writes, w.shut, w.closed, len(w.sent) == len(w.wrote), entries)
+		e.state, e.abort, e.limit != 0, w.c.timer.i != 0, w.c.isDirty, w.c.watched, w.added, len(w.l.toServe), w.writes, w.shut, w.closed, len(w.sent) == len(w.wrote), entries)
 }
 
 // check is what holds in every state.
@@ -332,6 +380,7 @@ func (w *world) settle() {
 			w.l.phase = phaseAwake
 			w.l.afterTick(0, nil)
 		}
+		w.burst()
 		w.event(unix.EPOLLOUT, 0)
 		if w.c.end.state == endDiscarding {
 			w.event(unix.EPOLLIN|unix.EPOLLRDHUP, 1)
@@ -353,6 +402,9 @@ func (w *world) settle() {
 	}
 	if e.state != endOpen && e.state != endGone {
 		w.errorf("in the end: %+v", *e)
+	}
+	if e.state == endOpen && !w.added && (w.c.in.state == inReceiving || w.c.watched || w.writes > 0 && len(w.sent) < len(w.wrote)) {
+		w.errorf("in the end nobody watches it: input %+v", w.c.in)
 	}
 	if n := w.l.sh.FreeSlots(); n != slots {
 		w.errorf("%d of %d slots are free", n, slots)
@@ -383,18 +435,37 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// begin starts over, with a new connection.
-func (w *world) begin() {
-	*w = world{l: w.l}
+// begin starts over, with a new connection: registered, or fresh.
+func (w *world) begin(fresh bool, mostWrites int) {
 	l := w.l
+	if w.c != nil { // where it was left
+		for i := range l.table.n {
+			if e := &l.table.entries[i]; e.NR == unix.SYS_RECVFROM {
+				l.sh.FreeSlot(l.sh.SlotAt(e.Args[1]))
+			}
+		}
+		l.phase = phaseAwake
+		w.c.dropInput()
+		for _, s := range l.freed {
+			l.sh.FreeSlot(s)
+		}
+	}
+	*w = world{l: l, most: mostWrites}
+	l.freed, l.toServe = nil, nil
 	l.be = w.backend()
 	l.conns, l.dirty, l.timers, l.phase, l.table.n, l.table.used = nil, nil, timers{}, phaseAwake, 0, 0
 	l.now = clockNow()
-	w.c = l.register(33, sockaddr{}, nil, false)
+	w.c = l.register(33, sockaddr{}, nil, fresh)
 	l.flush()
 }
 
 func TestMachines(t *testing.T) {
+	t.Run("registered", func(t *testing.T) { walk(t, false, 3, 10000) })
+	t.Run("fresh", func(t *testing.T) { walk(t, true, 1, 1000) })
+}
+
+// walk goes to every state that can be reached: at least so many.
+func walk(t *testing.T, fresh bool, mostWrites, least int) {
 	evs := events()
 	w := newWorld(t)
 	w.l.mu.Lock()
@@ -413,7 +484,7 @@ func TestMachines(t *testing.T) {
 		p := todo[0]
 		todo = todo[1:]
 		for i := range evs {
-			w.begin()
+			w.begin(fresh, mostWrites)
 			for _, j := range p {
 				evs[j].do(w)
 			}
@@ -438,7 +509,7 @@ func TestMachines(t *testing.T) {
 		}
 	}
 	t.Logf("%d states, %d pairs of output state and event", len(known), len(met))
-	if len(known) < 1000 || len(met) < 60 {
+	if len(known) < least || len(met) < 60 {
 		t.Errorf("only %d states and %d pairs of state and event were met: the walk does not get anywhere", len(known), len(met))
 	}
 }

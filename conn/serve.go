@@ -42,6 +42,7 @@ func (c *Conn) serve() {
 		return
 	}
 	c.hold()
+	c.watch()
 	l.others.readied = true
 	w.start <- struct{}{} // of capacity one
 }
@@ -85,6 +86,7 @@ func (l *loop) endBurst(w *worker) {
 	default:
 		c.settle()
 	}
+	c.watch()
 	if !b.served {
 		return
 	}

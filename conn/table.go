@@ -142,6 +142,8 @@ func (l *loop) collect() {
 		switch e := &t.entries[i]; e.NR {
 		case unix.SYS_SENDTO:
 			c.sent(e)
+		case unix.SYS_RECVFROM:
+			c.greeted(e)
 		case unix.SYS_CLOSE:
 			c.closedFD(e)
 		case unix.SYS_SHUTDOWN:

@@ -57,6 +57,7 @@ func (l *loop) steal() {
 		l.policy.blocked(w.c)
 		w.c.hold()
 		w.c.copyOut()
+		w.c.watch()
 	}
 	l.stats.steals++
 	l.newDriver()

@@ -54,6 +54,7 @@ func (l *loop) wakeWorker(w *worker) {
 func (c *Conn) await(q *waitq) {
 	l := c.l
 	w := c.worker
+	c.watch()
 	if q == &c.writers {
 		c.out.waiting++
 		defer func() { c.out.waiting-- }()

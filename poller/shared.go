@@ -142,6 +142,11 @@ func (s *Shared) Slot(i int32) []byte {
 	return s.slots[off : off+s.SlotSize : off+s.SlotSize]
 }
 
+// SlotAt returns the slot whose first byte is at addr, as an entry's argument has it.
+func (s *Shared) SlotAt(addr uint64) int32 {
+	return int32((uintptr(addr) - uintptr(unsafe.Pointer(&s.Slot(0)[0]))) / uintptr(s.SlotSize))
+}
+
 // TakeSlot takes the most recently freed slot, or returns -1.
 func (s *Shared) TakeSlot() int32 {
 	if s.ctl.nfree == 0 {
