@@ -82,6 +82,25 @@ func (b *Burst) AtBoundary(err error) {
 // Handler's own calls only.
 func (b *Burst) Over() bool { return b.burst.over }
 
+// Next ends the burst as returning from Serve does, and waits for the one that its
+// worker gets next, with which Serve then goes on: what it has set up for the first
+// can so be used again. nil: there is none, and Serve has to return; the connection
+// must not be touched any more, as it may be another worker's. If ended is false the
+// burst goes on: its worker runs on a goroutine, and gets the next by returning. The
+// Handler's own calls only.
+func (b *Burst) Next() (next *Burst, ended bool) {
+	w := b.worker
+	if w == nil || w.kind != inlineWorker || !w.isCaller() {
+		return nil, false
+	}
+	w.l.unlockThread()
+	w.finished = true
+	if !w.yield(struct{}{}) {
+		return nil, true
+	}
+	return BurstOf(w.c), true
+}
+
 // Ended is why Serve was called, other than for input. The Handler's own calls only.
 func (b *Burst) Ended() Ended { return b.burst.ended }
 
@@ -91,6 +110,13 @@ func (b *Burst) Gone() bool {
 	b.l.mu.Lock()
 	defer b.l.mu.Unlock()
 	return b.in.state == inEnded && len(b.in.buf) == 0 || b.out.state == outFailed
+}
+
+// Readable reports whether bytes that have come wait to be read. Any goroutine.
+func (b *Burst) Readable() bool {
+	b.l.mu.Lock()
+	defer b.l.mu.Unlock()
+	return len(b.in.buf) > 0
 }
 
 // Loop returns which of its listener's loops, from zero, the connection belongs to.

@@ -139,7 +139,7 @@ func (l *loop) tick(me uint64) bool {
 			l.flushIfLate()
 		}
 	}
-	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) {
+	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) || !l.retire(me) {
 		return false
 	}
 	if l.closing && l.cleanUp() {
@@ -241,7 +241,7 @@ func (l *loop) nextTimer() int64 {
 
 // hasWork reports whether the driver must not park.
 func (l *loop) hasWork() bool {
-	return len(l.posted) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 ||
+	return len(l.posted) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 || len(l.workers.retired) > 0 ||
 		l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again && l.accepts.retryAt == 0 || l.handover.waiting.Load()
 }
 

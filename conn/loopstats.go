@@ -27,7 +27,7 @@ func (s *loopStats) count(l *loop, events int) {
 // observe is called as the driver parks, and now and then while it does not.
 func (s *loopStats) observe(l *loop) {
 	s.table = *l.be.Counts()
-	l.workers.trimIfDue()
+	l.workers.planTrim(l.now)
 }
 
 func (l *loop) addStats(s *Stats) {

@@ -49,10 +49,11 @@ type worker struct {
 // that few, hot ones serve many connections.
 type workers struct {
 	idle      [workerKinds][]*worker
-	all       int   // idle and busy
-	busy      int   // on goroutines, with a burst
-	leastIdle int   // fewest idle since the last trim
-	trimAt    int64 // when those that were not needed are ended; 0: there are none
+	retired   []*worker // inline ones that are to be ended: retire
+	all       int       // idle, busy, and retired
+	busy      int       // on goroutines, with a burst
+	leastIdle int       // fewest idle since the last trim
+	trimAt    int64     // when those that were not needed are ended; 0: there are none
 	lockWord  uintptr
 }
 
@@ -92,7 +93,6 @@ func (ws *workers) put(l *loop, w *worker) {
 		ws.busy--
 	}
 	if l.closing {
-		ws.all--
 		ws.end(w)
 		l.wake() // it ends with its last worker
 		return
@@ -100,12 +100,14 @@ func (ws *workers) put(l *loop, w *worker) {
 	ws.idle[w.kind] = append(ws.idle[w.kind], w)
 }
 
-// end ends an idle worker.
+// end ends an idle worker, or has retire end it.
 func (ws *workers) end(w *worker) {
-	switch w.kind {
-	case inlineWorker:
-		w.stop()
-	case spawnedWorker:
+	if w.kind == inlineWorker {
+		ws.retired = append(ws.retired, w)
+		return
+	}
+	ws.all--
+	if w.kind == spawnedWorker {
 		close(w.start)
 	}
 }
@@ -121,22 +123,33 @@ func (ws *workers) countIdle() (n int) {
 // trimPeriod is how often workers that were not needed are ended.
 const trimPeriod = 10 * time.Second
 
-// trimIfDue ends half of the workers that were not needed for a while, until none is
-// idle.
-func (ws *workers) trimIfDue() {
-	idle := len(ws.idle[inlineWorker]) + len(ws.idle[spawnedWorker])
-	if idle == 0 {
+// planTrim says when the workers that are not needed are to be ended.
+func (ws *workers) planTrim(now int64) {
+	switch idle := len(ws.idle[inlineWorker]) + len(ws.idle[spawnedWorker]); {
+	case idle == 0:
 		ws.trimAt = 0
-		return
-	}
-	now := clockNow()
-	if ws.trimAt != 0 && ws.trimAt <= now {
-		ws.trim()
-		ws.trimAt = 0
-	}
-	if ws.trimAt == 0 && len(ws.idle[inlineWorker])+len(ws.idle[spawnedWorker]) > 0 {
+	case ws.trimAt == 0:
 		ws.trimAt = now + int64(trimPeriod)
 	}
+}
+
+// retire ends workers: those that were not needed for a while, by halves until none
+// is idle, and those of a loop that is closing. What a Handler has left to do in
+// one that waits in Next is user code. False: the driver is to stop.
+func (l *loop) retire(me uint64) bool {
+	ws := &l.workers
+	if ws.trimAt != 0 && ws.trimAt <= l.now {
+		ws.trim()
+		ws.trimAt = 0
+		ws.planTrim(l.now)
+	}
+	for len(ws.retired) > 0 && l.gen == me {
+		w := ws.retired[0]
+		ws.retired = ws.retired[1:]
+		l.outside(nil, w.stop)
+		ws.all--
+	}
+	return l.gen == me
 }
 
 func (ws *workers) trim() {
@@ -155,7 +168,6 @@ func (ws *workers) dropFirst(kind workerKind) {
 	n := copy(*pool, (*pool)[1:])
 	(*pool)[n] = nil
 	*pool = (*pool)[:n]
-	ws.all--
 	ws.end(w)
 }
 

@@ -34,6 +34,7 @@ type serving struct {
 	loops    []*loopServer
 	timeouts bool // some setting moves deadlines
 	bursts   bool // connections may give up their worker between requests
+	lines    bool // and a ServeConn may go on with another
 
 	perIP    perIP
 	active   atomic.Int64 // connections that a shutdown waits for
@@ -54,6 +55,7 @@ func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error)
 	sv := &serving{s: s, fs: fs, ln: ln, tls: cfg}
 	sv.timeouts = fs.ReadTimeout > 0 || fs.WriteTimeout > 0 || fs.IdleTimeout > 0 || fs.HeaderReceived != nil
 	sv.bursts = ctxFields.ok
+	sv.lines = sv.bursts && cfg == nil && !fs.ReduceMemoryUsage
 	sv.parked = newParked(ln.Addr(), sv.stop)
 	for range ln.Loops() {
 		ls := &loopServer{Server: sv.settings(), parked: newParked(ln.Addr(), nil)}

@@ -172,48 +172,61 @@ func (ss *session) tellGone() {
 	}
 }
 
-// Serve is conn.Handler's: a burst.
+// Serve is conn.Handler's: a burst, and those that the worker gets behind it.
 func (sv *serving) Serve(b *conn.Burst) {
-	ss := b.Context().(*session)
-	ss.marks.set(busy)
-	sv.burst(ss, b)
-	ss.marks.clear(busy)
-	ss.tellGone()
+	for b != nil {
+		ss := b.Context().(*session)
+		b = ss.sv.burst(ss)
+	}
 }
 
-func (sv *serving) burst(ss *session, b *conn.Burst) {
+func (sv *serving) burst(ss *session) (next *conn.Burst) {
+	ss.marks.set(busy)
+	if ss.hasEnded() {
+		ss.pause()
+		return nil
+	}
+	ss.begin()
+	return sv.serveConn(ss)
+}
+
+// hasEnded sees to a connection that is served because it has come to an end. False:
+// it is for ServeConn.
+func (ss *session) hasEnded() bool {
+	b := ss.b
 	switch b.Ended() {
 	case conn.EndedShutdown:
-		if ss.requests == 0 && time.Since(b.Since()) < freshFor {
-			return
+		if ss.requests > 0 || time.Since(b.Since()) >= freshFor {
+			ss.finish()
 		}
-		ss.finish()
-		return
+		return true
 	case conn.EndedTimeout:
 		if ss.later {
 			ss.finish() // an idle connection ends without a word
-			return
+			return true
 		}
 	}
 	if ss.later && b.Gone() {
 		ss.finish() // to ServeConn it would be a new connection that has failed
-		return
+		return true
 	}
-	if ss.later && sv.timeouts {
+	return false
+}
+
+// begin has the deadlines wait for a request.
+func (ss *session) begin() {
+	if ss.later && ss.sv.timeouts {
 		// The idle deadline stands until a request begins, whatever ServeConn
 		// sets for what it takes for a new connection.
 		ss.waiting = true
-		b.PinDeadlines()
+		ss.b.PinDeadlines()
 	}
-	err := sv.loops[b.Loop()].ServeConn(ss.nc)
-	if b.Over() {
-		ss.later = true
-		if sv.stopping.Load() {
-			ss.finish()
-		}
-		return
-	}
-	sv.logError(ss.nc, err)
+}
+
+// pause ends what belongs to a burst.
+func (ss *session) pause() {
+	ss.marks.clear(busy)
+	ss.tellGone()
 }
 
 // finish closes an idle connection.
@@ -229,6 +242,9 @@ func (ss *session) finish() {
 // burst's end.
 func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 	ss := sessionOf(nc)
+	if ss == nil {
+		return
+	}
 	switch state {
 	case fasthttp.StateActive:
 		ss.b.AtBoundary(nil)
@@ -250,7 +266,7 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 		}
 		return
 	}
-	sv.tell(nc, state)
+	sv.tell(ss.nc, state)
 }
 
 // boundary is what ends a burst: io.EOF, which fasthttp takes without a word, but not
@@ -269,16 +285,10 @@ func (sv *serving) tell(nc net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-func sessionOf(nc net.Conn) *session {
-	if t, ok := nc.(*tlsConn); ok {
-		return t.ss
-	}
-	return conn.BurstOf(nc.(*conn.Conn)).Context().(*session)
-}
-
 // handle is the Handler of each loop's server.
 func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
-	ss := sessionOf(ctx.Conn())
+	nc := ctx.Conn()
+	ss := sessionOf(nc)
 	ss.requests++
 	ss.restore(ctx)
 	sv.fs.Handler(ctx)
@@ -288,8 +298,15 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	if timedOut == nil && ctx.Hijacked() {
 		// From here on the connection is the hijacker's: he may be reading
 		// before this burst has ended.
+		if ln, ok := nc.(*line); ok {
+			ln.hijacked.Store(true)
+		}
 		ss.b.Detach()
 		return
+	}
+	if ln, ok := nc.(*line); ok && timedOut == nil {
+		setConn(ctx, ln)
+		ln.ctx = ctx
 	}
 	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests >= uint64(limit) {
 		if timedOut != nil {

@@ -26,10 +26,10 @@ func (sv *serving) settings() *fasthttp.Server {
 	ls.Handler = sv.handle
 	ls.ConnState = sv.connState
 	if h := ls.ExpectHandler; h != nil {
-		ls.ExpectHandler = func(ctx *fasthttp.RequestCtx) int { restoreTime(ctx); return h(ctx) }
+		ls.ExpectHandler = func(ctx *fasthttp.RequestCtx) int { defer early(ctx)(); return h(ctx) }
 	}
 	if h := ls.ErrorHandler; h != nil {
-		ls.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { restoreTime(ctx); h(ctx, err) }
+		ls.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { defer early(ctx)(); h(ctx, err) }
 	}
 	ls.MaxConnsPerIP = 0
 	ls.MaxRequestsPerConn = 0
@@ -68,20 +68,26 @@ func readField[T any](f reflect.Value) (v T, ok bool) {
 // before the handler runs. If a version of fasthttp has other fields,
 // connections keep their worker, and with it the right values, for life.
 var ctxFields = func() (f struct {
-	ok                   bool
-	id, requestNum, when uintptr
+	ok                         bool
+	id, requestNum, when, conn uintptr
 }) {
 	t := reflect.TypeFor[fasthttp.RequestCtx]()
 	id, ok1 := t.FieldByName("connID")
 	num, ok2 := t.FieldByName("connRequestNum")
 	when, ok3 := t.FieldByName("connTime")
-	f.ok = ok1 && ok2 && ok3 &&
+	c, ok4 := t.FieldByName("c")
+	f.ok = ok1 && ok2 && ok3 && ok4 && c.Type == reflect.TypeFor[net.Conn]() &&
 		id.Type == reflect.TypeFor[uint64]() && num.Type == reflect.TypeFor[uint64]() && when.Type == reflect.TypeFor[time.Time]()
-	f.id, f.requestNum, f.when = id.Offset, num.Offset, when.Offset
+	f.id, f.requestNum, f.when, f.conn = id.Offset, num.Offset, when.Offset, c.Offset
 	return f
 }()
 
-// restore gives ctx the number, age and identity of its connection.
+// setConn gives ctx its connection.
+func setConn(ctx *fasthttp.RequestCtx, nc net.Conn) {
+	*(*net.Conn)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.conn)) = nc
+}
+
+// restore gives ctx its connection, and that one's number, age and identity.
 func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	if !ctxFields.ok {
 		return
@@ -93,14 +99,21 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	}
 	*id, *(*time.Time)(unsafe.Add(p, ctxFields.when)) = ss.id, ss.b.Since()
 	*(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = ss.requests
+	setConn(ctx, ss.nc)
 }
 
-// restoreTime gives ctx the age of its connection, for hooks that come before the
-// handler; they do not see its number and identity on fasthttp's own server either.
-func restoreTime(ctx *fasthttp.RequestCtx) {
-	if ss := sessionOf(ctx.Conn()); ctxFields.ok {
-		*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.when)) = ss.b.Since()
+// early gives ctx its connection, and that one's age, for a hook that comes before the
+// handler; the result undoes it. (Number and identity are not known to such hooks on
+// fasthttp's own server either.)
+func early(ctx *fasthttp.RequestCtx) (undo func()) {
+	nc := ctx.Conn()
+	ss := sessionOf(nc)
+	if !ctxFields.ok {
+		return func() {}
 	}
+	*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.when)) = ss.b.Since()
+	setConn(ctx, ss.nc)
+	return func() { setConn(ctx, nc) }
 }
 
 var defaultLogger = fasthttp.Logger(log.New(os.Stderr, "", log.LstdFlags))
