@@ -96,6 +96,11 @@ func (tb *table) seen(sh *Shared) string {
 			fmt.Fprintf(&s, "+%d", got-tb.full)
 			continue
 		}
+		if slices.Contains(tb.closed(), tb.near[i]) {
+			// A ring lets go of what it has closed when it has done with what came
+			// before, which may be later.
+			unix.Poll([]unix.PollFd{{Fd: fd, Events: unix.POLLRDHUP}}, 10_000)
+		}
 		for {
 			var buf [16]byte
 			n, err := unix.Read(int(fd), buf[:])

@@ -185,7 +185,7 @@ int main(void)
 {
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	several(&t, AF_INET, 1);
 	several(&t, AF_INET, 5);

@@ -175,7 +175,7 @@ int main(void)
 	struct table t;
 	int fd = MUST(open("/dev/esca", O_RDWR | O_CLOEXEC));
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	sizes_refused(fd);
 	abi_refused(fd);
 	read_only_argument(fd);

@@ -74,7 +74,7 @@ static void close_self_unmapped(int waits)
 
 int main(void)
 {
-	alarm(60);
+	alarm(HANGS_AFTER);
 	close_epoll();
 	close_self_mapped();
 	close_self_unmapped(0);

@@ -173,7 +173,7 @@ int main(void)
 {
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	pointers(&t);
 	descriptors(&t);

@@ -197,7 +197,7 @@ int main(int argc, char **argv)
 {
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	if (argc > 1)
 		open_calls = by_default;
 	if (argc > 1 && !strcmp(argv[1], "some"))

@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 
 	seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
 	printf("seed %lu, %d seconds\n", seed, seconds);
-	alarm(seconds + 60);
+	alarm(seconds + HANGS_AFTER);
 	MUST(sigaction(SIGUSR1, &sa, NULL));
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);

@@ -187,7 +187,7 @@ int main(void)
 {
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	hottest_first(&t);
 	ends(&t);

@@ -103,7 +103,7 @@ int main(void)
 	pthread_t thread;
 	double end;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	signal(SIGPIPE, SIG_IGN);
 	table_open(&t);
 	memory = pages(1 << 20);

@@ -106,7 +106,7 @@ static void with_filter(void (*f)(void))
 		CHECK(status == 3 << 8, "%x", status);
 		return;
 	}
-	alarm(20);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, go));
 	pthread_create(&thread, NULL, filter, NULL);
@@ -154,7 +154,7 @@ static void under_tracer(void)
 	MUST(pipe(p));
 	pid = MUST(fork());
 	if (!pid) {
-		alarm(20);
+		alarm(HANGS_AFTER);
 		table_open(&t);
 		entry(&t, 0, 0, SYS_getppid, 0, 0, 0, 0, 0, 0);
 		tracee(p[1]);
@@ -176,7 +176,7 @@ static void under_tracer(void)
 
 int main(void)
 {
-	alarm(60);
+	alarm(HANGS_AFTER);
 	with_filter(in_mid_batch);
 	with_filter(before_the_wait);
 	with_filter(during_the_wait);

@@ -40,7 +40,7 @@ static int status_of(void (*f)(int), int arg)
 
 	if (!pid) {
 		failures = 0;
-		alarm(20);
+		alarm(HANGS_AFTER);
 		f(arg);
 		_exit(99);
 	}
@@ -94,7 +94,7 @@ static int after_exec(const char *fd_, const char *size)
 	int fd = atoi(fd_);
 	struct esca_register reg = sizes();
 
-	alarm(20);
+	alarm(HANGS_AFTER);
 	if (!fd)
 		return fcntl(3, F_GETFD) < 0 ? 42 : 1;
 	CHECK(ioctl(fd, ESCA_IOC_BATCH, ESCA_BATCH(0, 1)) < 0 && errno == EPERM, "a batch");
@@ -176,7 +176,7 @@ int main(int argc, char **argv)
 
 	if (argc > 3)
 		return after_exec(argv[2], argv[3]);
-	alarm(100);
+	alarm(HANGS_AFTER);
 	ENDS(do_busy, 5, 5 << 8);
 	ENDS(do_pthread_exit, 0, SIGALRM);
 	for (i = 0; i < 10; i++) {

@@ -167,7 +167,7 @@ static void limited(void)
 
 int main(void)
 {
-	alarm(60);
+	alarm(HANGS_AFTER);
 	thousand();
 	unfinished();
 	limited();

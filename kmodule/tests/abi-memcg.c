@@ -64,7 +64,7 @@ int main(void)
 {
 	int status, pid;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	mkdir(ROOT, 0755);
 	MUST(mount("none", ROOT, "cgroup2", 0, NULL));
 	put(ROOT "/cgroup.subtree_control", "+memory");

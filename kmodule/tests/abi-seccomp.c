@@ -79,7 +79,7 @@ int main(void)
 {
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	entry(&t, 0, 0, SYS_getppid, 0, 0, 0, 0, 0, 0);
 	allowed(&t);

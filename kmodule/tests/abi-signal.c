@@ -124,7 +124,7 @@ int main(void)
 	pthread_t thread;
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	target = pthread_self();
 	handle(SIGUSR1, SA_RESTART);
 	handle(SIGPIPE, 0);

@@ -127,7 +127,7 @@ int main(void)
 {
 	int p[2];
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	pair(p);
 	watch(&t, p[1], 1, ESCA_HARVEST_RECV);

@@ -181,7 +181,7 @@ int main(void)
 {
 	struct table t;
 
-	alarm(60);
+	alarm(HANGS_AFTER);
 	table_open(&t);
 	looks(&t);
 	times_out(&t);

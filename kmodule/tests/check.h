@@ -27,6 +27,9 @@
 
 #include "esca.h"
 
+/* Seconds after which a test hangs, on a machine that is emulated and busy. */
+#define HANGS_AFTER 300
+
 static int failures;
 
 /* What was found is said although a test hangs, and its alarm ends it. */
