@@ -19,7 +19,7 @@ import (
 //
 // So a line goes on only where a keep-alive connection would behave as a new one
 // does: with one that has sent something. What fasthttp keeps of a connection in
-// a RequestCtx is set for each request (restore) and taken away behind it (leave).
+// a RequestCtx is set for each request (restore), and reset before the next (goOn).
 type line struct {
 	*conn.Conn // the connection of ss
 	ss         *session
@@ -27,7 +27,8 @@ type line struct {
 	hijacked   atomic.Bool             // it stays with this connection, which is somebody's
 	ctx        *fasthttp.RequestCtx    // of the last request, if it is to be used again
 	next       *conn.Burst             // got, and to be served by a ServeConn of its own
-	ids        *fasthttp.RequestCtx    // where fasthttp's numbers for further connections come from
+	heads      heads
+	ids        *fasthttp.RequestCtx // where fasthttp's numbers for further connections come from
 }
 
 // identify gives ss, which the line has gone on with, a number if it has none: that of
@@ -46,12 +47,17 @@ func (ln *line) identify(ss *session) {
 func (ln *line) take(ss *session) {
 	ln.ss, ln.Conn = ss, ss.b.Conn()
 	ln.cur.Store(ss)
+	ln.heads.begin()
 }
 
 // Read is Conn's. At the end of a burst it waits for the worker's next.
 func (ln *line) Read(p []byte) (int, error) {
+	if err := ln.heads.wait(); err != nil {
+		return 0, err
+	}
 	for {
 		n, err := ln.Conn.Read(p)
+		ln.heads.add(p[:n])
 		if err == nil || !ln.ss.b.Over() || !ln.goOn() {
 			return n, err
 		}
@@ -124,7 +130,7 @@ func (sv *serving) serveConn(ss *session) (next *conn.Burst) {
 		sv.endServeConn(ss, ls.ServeConn(ss.nc))
 		return nil
 	}
-	ln := &line{}
+	ln := &line{heads: heads{check: sv.s.checkHead}}
 	ln.take(ss)
 	err := ls.ServeConn(ln)
 	if ln.ss != nil {

@@ -20,6 +20,8 @@ type Server struct {
 	fs   *fasthttp.Server
 	opts []Option
 
+	checkHead func(head []byte) error // nil: heads are fasthttp's alone
+
 	mu       sync.Mutex
 	servings []*serving
 }

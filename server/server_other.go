@@ -22,5 +22,8 @@ func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	return s.fs.ServeTLS(ln, certFile, keyFile)
 }
 
+// CheckHeads does nothing on this system.
+func (s *Server) CheckHeads(func(head []byte) error) {}
+
 // Stats has nothing to tell on this system.
 func (s *Server) Stats() Stats { return Stats{} }

@@ -253,6 +253,9 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 			ss.b.UnpinDeadlines(max(sv.fs.ReadTimeout, 0))
 		}
 	case fasthttp.StateIdle:
+		if ln, ok := nc.(*line); ok {
+			ln.heads.inBody = false
+		}
 		if sv.bursts {
 			ss.b.AtBoundary(sv.boundary())
 		}

@@ -129,6 +129,7 @@ func (t *site) close() {
 // within the limit, the second does not.
 func (t *site) serve(ln net.Listener) error {
 	srv := server.New(t.fs)
+	srv.CheckHeads(http1.CheckHead)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
