@@ -17,7 +17,10 @@ import (
 // gnetShadow is what a real engine of gnet's runs beside our loops.
 //
 // A gnet.Engine cannot be made outside gnet, and handlers keep the one that
-// OnBoot has given them. So gnet makes it: it runs the user's handler on the udp
+// OnBoot has given them. There is no plainer way: its only field is unexported, its zero
+// value reports ErrEmptyEngine for everything, no function of gnet's returns one (a
+// Client has none), and one put together by its layout in memory would have to have
+// gnet's listeners, loops and shutdown in it as well. So gnet makes it: it runs the user's handler on the udp
 // addresses, or on a datagram socket of the loopback that nobody knows; it ticks,
 // and its Stop is ours as well, as OnShutdown waits for our loops.
 type gnetShadow struct {
