@@ -315,7 +315,7 @@ func TestKeepTimeoutHandler(t *testing.T) {
 						select {
 						case <-b.leave:
 							done = true
-						default:
+						case <-time.After(time.Millisecond): // the others need the processors
 							ctx.Response.Header.Set("A", "too late")
 							ctx.SetBodyString("too late")
 						}
