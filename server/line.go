@@ -59,9 +59,17 @@ func (ln *line) Read(p []byte) (int, error) {
 		n, err := ln.Conn.Read(p)
 		ln.heads.add(p[:n])
 		if err == nil || !ln.ss.b.Over() || !ln.goOn() {
-			return n, err
+			return n, ln.readError(err)
 		}
 	}
+}
+
+// readError is the session's, while there is one.
+func (ln *line) readError(err error) error {
+	if ln.ss == nil {
+		return err
+	}
+	return ln.ss.readError(err)
 }
 
 // goOn ends the burst and waits for another connection. False: the ServeConn ends.

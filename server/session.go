@@ -30,7 +30,8 @@ type session struct {
 	requests uint64
 
 	later   bool      // the first burst is over
-	waiting bool      // a later burst has not seen its request begin
+	waiting bool      // a later burst has not seen its request begin, and the deadlines wait for it
+	active  bool      // a request has begun
 	marks   marks     // what any goroutine may have to know
 	ip      *[16]byte // nil: it is not among any client's connections
 }
@@ -58,6 +59,12 @@ func (m *marks) clear(mark uint32) bool { return m.bits.And(^mark)&mark != 0 }
 type tlsConn struct {
 	*tls.Conn
 	ss *session
+}
+
+// Read is TLS's, and ends without a word between two requests.
+func (t *tlsConn) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	return n, t.ss.readError(err)
 }
 
 // Close ends the connection; at the end of a burst it does nothing, as Conn's.
@@ -213,6 +220,16 @@ func (ss *session) hasEnded() bool {
 	return false
 }
 
+// readError is what ServeConn is to be told of a read that has ended with err. Whatever
+// ends a connection between two requests, to ServeConn it would be a new one that
+// has failed, and that gets an answer.
+func (ss *session) readError(err error) error {
+	if err != nil && ss.later && !ss.active && !ss.b.Over() {
+		return io.EOF
+	}
+	return err
+}
+
 // begin has the deadlines wait for a request.
 func (ss *session) begin() {
 	if ss.later && ss.sv.timeouts {
@@ -247,12 +264,14 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 	}
 	switch state {
 	case fasthttp.StateActive:
+		ss.active = true
 		ss.b.AtBoundary(nil)
 		if ss.waiting {
 			ss.waiting = false
 			ss.b.UnpinDeadlines(max(sv.fs.ReadTimeout, 0))
 		}
 	case fasthttp.StateIdle:
+		ss.active = false
 		if ln, ok := nc.(*line); ok {
 			ln.heads.inBody = false
 		}
