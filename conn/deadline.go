@@ -17,8 +17,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, tru
 
 // SetWriteDeadline sets when Write, waiting for the peer to take data, gives up. If it
 // passes while nobody waits and something that Write has accepted is still to be
-// sent, that fails: the connection cannot be used any further, which the next call
-// reports. A time that has passed already concerns later calls only.
+// sent, that fails, a tenth of a second later where somebody may be between two
+// Writes: the connection cannot be used any further, which the next call reports. A
+// time that has passed already concerns later calls only.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
 
 func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
@@ -72,6 +73,9 @@ func (c *Conn) nextDeadline(after int64) (at int64) {
 		first(c.rdl)
 		if c.out.waits() {
 			first(c.wdl)
+			if c.wdl != 0 && !c.out.told {
+				first(c.wdl + int64(writeGrace))
+			}
 		}
 	case endFlushing, endDiscarding:
 		first(c.end.limit)

@@ -260,6 +260,8 @@ func events() (evs []event) {
 		w.c.arm()
 		w.l.now++
 		w.c.timeUp(w.l.now)
+		w.l.now += int64(writeGrace)
+		w.c.timeUp(w.l.now)
 		return true
 	})
 	add("linger limit", func(w *world) bool {

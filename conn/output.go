@@ -4,6 +4,7 @@ package conn
 
 import (
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -219,6 +220,11 @@ func (c *Conn) failOutput(err error) {
 // writeLate reports whether the write deadline has passed.
 func (c *Conn) writeLate() bool { return c.wdl != 0 && c.wdl <= c.l.time() }
 
+// writeGrace is how long after the write deadline the output fails of a connection that
+// somebody may be writing to: who is between two Writes as the deadline passes is told
+// by the next, as with package net, and may go on with another deadline.
+const writeGrace = 100 * time.Millisecond
+
 // overdue fails the output if the write deadline has passed with something still
 // to be sent and nobody waiting, who would be told: what Write has accepted is as
 // much subject to it as what it has not.
@@ -227,6 +233,7 @@ func (c *Conn) overdue() {
 	case !c.writeLate() || o.told:
 	case o.waiting > 0:
 		o.told = true // by what its Write returns
+	case (c.worker != nil || !c.burst.served) && c.l.time() < c.wdl+int64(writeGrace):
 	case o.state == outBacklog, o.state == outBlocked, o.state == outAsked:
 		c.failOutput(os.ErrDeadlineExceeded)
 		if c.worker == nil {
