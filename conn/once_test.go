@@ -177,7 +177,7 @@ func fillSocket(t *testing.T, c *conn.Conn) {
 				t.Errorf("filling a socket: %v", err)
 				return
 			}
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 50)
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 300) // longer than an ACK is put off
 			full = n == 0 && err == nil
 		}
 	})
