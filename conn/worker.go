@@ -145,6 +145,7 @@ func (l *loop) retire(me uint64) bool {
 	}
 	for len(ws.retired) > 0 && l.gen == me {
 		w := ws.retired[0]
+		ws.retired[0] = nil
 		ws.retired = ws.retired[1:]
 		l.outside(nil, w.stop)
 		ws.all--

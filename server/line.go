@@ -50,7 +50,8 @@ func (ln *line) take(ss *session) {
 	ln.heads.begin()
 }
 
-// Read is Conn's. At the end of a burst it waits for the worker's next.
+// Read is Conn's. At the end of a burst it waits for the worker's next. Who reads from
+// another goroutine, as a hijacker, has the connection as it is.
 func (ln *line) Read(p []byte) (int, error) {
 	if err := ln.heads.wait(); err != nil {
 		return 0, err
@@ -58,7 +59,10 @@ func (ln *line) Read(p []byte) (int, error) {
 	for {
 		n, err := ln.Conn.Read(p)
 		ln.heads.add(p[:n])
-		if err == nil || !ln.ss.b.Over() || !ln.goOn() {
+		if err == nil || !ln.ss.b.ByWorker() {
+			return n, err
+		}
+		if !ln.ss.b.Over() || !ln.goOn() {
 			return n, ln.readError(err)
 		}
 	}

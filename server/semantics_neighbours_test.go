@@ -30,7 +30,9 @@ func TestConnectionsAreApart(t *testing.T) {
 			expectLine(t, c.br, "> hello\n")
 		}, true},
 		{"TimeoutError", func(t *testing.T, c *client) {
-			c.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+			// In one burst: the late handler gets the RequestCtx of the first.
+			c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+			c.response()
 			status, _ := c.response()
 			expect(t, "status", status, fasthttp.StatusRequestTimeout)
 		}, false},
@@ -70,7 +72,7 @@ func TestConnectionsAreApart(t *testing.T) {
 					expect(t, "client", quiet.get("/"), quiet.LocalAddr().String())
 					if tt.name == "TimeoutError" {
 						late <- ""
-						expect(t, "client of the late handler", <-late, acts.LocalAddr().String())
+						expect(t, "client of the late handler", <-late, acts.LocalAddr().String()+" 192.0.2.2:2")
 					}
 					if tt.ends {
 						acts.Close()
@@ -119,10 +121,11 @@ func apart(t *testing.T, late chan string) *fasthttp.Server {
 			ctx.SetUserValue("left", "behind")
 			ctx.SetRemoteAddr(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1})
 		case "/late":
+			ctx.SetRemoteAddr(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 2}) // ctx stays the handler's
 			ctx.TimeoutErrorWithCode("late", fasthttp.StatusRequestTimeout)
 			go func() {
 				<-late
-				late <- clientOf(ctx)
+				late <- ctx.Conn().RemoteAddr().String() + " " + ctx.RemoteAddr().String()
 			}()
 		default:
 			ctx.WriteString(clientOf(ctx))

@@ -326,9 +326,12 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 		ss.b.Detach()
 		return
 	}
-	if ln, ok := nc.(*line); ok && timedOut == nil {
-		setConn(ctx, ln)
-		ln.ctx = ctx
+	if ln, ok := nc.(*line); ok {
+		ln.ctx = nil
+		if timedOut == nil {
+			setConn(ctx, ln)
+			ln.ctx = ctx
+		}
 	}
 	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests >= uint64(limit) {
 		if timedOut != nil {
