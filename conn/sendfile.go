@@ -81,13 +81,13 @@ func (c *Conn) sendFile(s source) (n int64, handled bool, err error) {
 	if err != nil {
 		return 0, false, nil
 	}
-	// Control keeps the file open, and its descriptor its own, until the end.
-	cerr := rc.Control(func(fd uintptr) {
-		n, handled, err = c.sendfile(int32(fd), s.section != nil, s.off, s.n)
-	})
-	if cerr != nil {
+	call := sendfileCalls.Get().(*sendfileCall)
+	defer call.putBack()
+	call.c, call.at, call.off, call.most = c, s.section != nil, s.off, s.n
+	if rc.Control(call.control) != nil {
 		return 0, false, nil
 	}
+	n, handled, err = call.n, call.handled, call.err
 	if s.section != nil && n > 0 {
 		s.section.Seek(n, io.SeekCurrent)
 	}
@@ -95,6 +95,31 @@ func (c *Conn) sendFile(s source) (n int64, handled bool, err error) {
 		s.limited.N -= n
 	}
 	return n, handled, err
+}
+
+// sendfileCall is what a file's Control calls, which so keeps the file open, and its
+// descriptor its own, until the end. It is used again, as a closure cannot be.
+type sendfileCall struct {
+	c         *Conn
+	at        bool
+	off, most int64
+	n         int64
+	handled   bool
+	err       error
+	control   func(fd uintptr)
+}
+
+var sendfileCalls = sync.Pool{New: func() any {
+	call := new(sendfileCall)
+	call.control = func(fd uintptr) {
+		call.n, call.handled, call.err = call.c.sendfile(int32(fd), call.at, call.off, call.most)
+	}
+	return call
+}}
+
+func (call *sendfileCall) putBack() {
+	*call = sendfileCall{control: call.control}
+	sendfileCalls.Put(call)
 }
 
 // transfer is a sendfile under way.

@@ -112,7 +112,7 @@ func (b *Body) sendfile(w io.Writer, s Span) error {
 	if s.Len() == 0 {
 		return nil
 	}
-	b.section = *io.NewSectionReader(b.a.Version.file.File, s.From, s.Len())
+	b.section = *io.NewSectionReader(b.a.Version.file, s.From, s.Len())
 	var n int64
 	var err error
 	if rf, ok := w.(io.ReaderFrom); ok {
