@@ -6,10 +6,11 @@
 //
 //	vmload [-conns N] [-requests N]      a hello server of its own
 //	vmload -root DIR -server ESCAHTTP    escahttp, serving DIR/index.html
+//	vmload -slow DISK -server ESCAHTTP   escahttp, serving a disk that takes long
 //	vmload -probe                        what every backend's probe answers
 //
 // It fails if they disagree, if a tick takes more than one crossing, or if an
-// answer is not whole.
+// answer is not whole; with a slow disk, if that keeps others waiting.
 package main
 
 import (
@@ -23,6 +24,7 @@ import (
 func main() {
 	probe := flag.Bool("probe", false, "print what every backend's probe answers, and which one auto chooses")
 	serve := flag.Bool("serve", false, "be the hello server")
+	slow := flag.String("slow", "", "`disk`, with a file system on it, that is to be slow")
 	var l load
 	flag.StringVar(&l.server, "server", "", "`path` of escahttp (default: a hello server)")
 	flag.StringVar(&l.root, "root", "", "`directory` that escahttp serves")
@@ -35,6 +37,8 @@ func main() {
 		err = printProbes()
 	case *serve:
 		err = serveHello()
+	case *slow != "":
+		err = slowDisk(l.server, *slow)
 	default:
 		err = l.run()
 	}
