@@ -73,6 +73,37 @@ func TestBurstsEndAtBoundaries(t *testing.T) {
 	})
 }
 
+// A Read and a Close by somebody else have nothing to do with the worker's boundary,
+// and do not look at it. (The race detector says if they do.)
+func TestBoundariesAreTheWorkers(t *testing.T) {
+	onEachDispatch(t, func(t *testing.T, dispatch conn.Option) {
+		ended := make(chan error, 1)
+		ln := served(t, serveFunc{serve: func(c *conn.Conn) {
+			b := conn.BurstOf(c)
+			c.Read(make([]byte, 1))
+			go func() {
+				_, err := c.Read(make([]byte, 1)) // waits
+				c.Close()
+				ended <- err
+			}()
+			for range 1000 {
+				b.AtBoundary(conn.ErrBurstOver)
+				b.AtBoundary(nil)
+			}
+			c.Write([]byte("ready"))
+		}}, conn.WithLoops(1), dispatch)
+		peer := dialed(t, ln)
+		peer.Write([]byte("x"))
+		if _, err := io.ReadFull(peer, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		peer.Close()
+		if err := sfWait(t, "the other's Read", ended); err != io.EOF {
+			t.Errorf("the other's Read: %v", err)
+		}
+	})
+}
+
 // A handler that ends its goroutine, as a test's FailNow does, costs its own
 // connection and nobody else's.
 func TestHandlerEndsItsGoroutine(t *testing.T) {

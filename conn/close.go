@@ -17,7 +17,7 @@ import (
 func (c *Conn) Close() error {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
-	if c.end.state == endOpen && !(c.burst.over && c.byWorker()) {
+	if c.end.state == endOpen && !(c.byWorker() && c.burst.over) {
 		c.close()
 	}
 	return nil

@@ -55,7 +55,7 @@ func (c *Conn) read(p []byte) (_ int, err error, bare bool) {
 			continue
 		case c.out.err == os.ErrDeadlineExceeded:
 			return 0, c.out.err, false // of what Write had accepted
-		case c.burst.boundary != nil && c.byWorker():
+		case c.byWorker() && c.burst.boundary != nil:
 			c.burst.over = true
 			return 0, c.burst.boundary, true
 		}
