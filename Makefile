@@ -22,7 +22,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
-	CGO_ENABLED=0 ESCA_BACKEND=direct ESCA_SEEDS=50 $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
+	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
 setup:       ## install what the race detector needs, where it is missing

@@ -14,7 +14,9 @@ type Handler interface {
 	// Serve is called on a worker when the connection, which has no worker, has
 	// input, has come to its end (once), has failed, has been poked, or has been
 	// ended (Burst.Ended). It may use b.Conn as any net.Conn. When it returns and
-	// the connection is still open, that waits for more input without a worker.
+	// the connection is still open, that waits for more input without a worker. At the
+	// end of its stream or after a failure it is to be closed: it stays open otherwise,
+	// and Listener.Wait waits for it.
 	Serve(b *Burst)
 }
 
@@ -177,7 +179,8 @@ func (b *Burst) UnpinDeadlines(d time.Duration) {
 // the Handler, before it lets others know of the connection.
 func (b *Burst) SetContext(v any) { b.burst.context = v }
 
-// Context returns what SetContext attached.
+// Context returns what SetContext attached. Any goroutine that the Handler has told of
+// the connection since.
 func (b *Burst) Context() any { return b.burst.context }
 
 // Since returns when the connection was accepted. Any goroutine.

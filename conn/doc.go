@@ -11,11 +11,16 @@
 // # Who may touch what
 //
 // loop.mu protects all state of a loop and of its connections; whoever holds it may
-// do anything but make a system call that can block, or call user code. One
-// goroutine, the driver, turns the loop. It holds the lock but in three phases, in
-// which others may have it: inside user code, and they add to the table as the driver
-// would; in the kernel, or parked, and they leave the table alone, send directly what
-// may not wait, and wake the driver for the rest.
+// do anything but make a system call that can block, or call user code (Burst.OnGone's
+// f is called with it, and so may touch no Conn). Not beneath it are a loop's load, an
+// atomic; its handover, which has a lock of its own and is taken behind no other; and what
+// a Burst keeps for its Handler, which is the worker's.
+//
+// One goroutine, the driver, turns the loop. It holds the lock but in three phases, in
+// which others may have it: inside user code, or while it lets other goroutines run, and they
+// add to the table as the driver would; in the kernel, or parked, and they leave the
+// table, its events and the free slots alone, send directly what may not wait, and wake
+// the driver for the rest.
 //
 // # States of a connection
 //
@@ -24,6 +29,19 @@
 //	input    flowing, fresh, held, receiving, ended                      input.go
 //	output   empty, queued, sending, backlog, blocked, asked, failed     output.go
 //	end      open, flushing, discarding, closing, gone                   end.go
+//
+//	input    flowing    nothing is unread: the harvest receives
+//	         fresh      what it brought is read in this tick
+//	         held       it keeps off: bytes may lie in the socket
+//	         receiving  a receive is under way: a reader's, or a new connection's first
+//	output   queued     a send of the arena is in the table
+//	         sending    a send of the backlog is
+//	         backlog    one is to be recorded
+//	         blocked    the socket is full, and EPOLLOUT is to be asked for
+//	         asked      and has been
+//	end      flushing   Close was called: what is queued is sent first
+//	         discarding the peer's bytes are read away, so that it sees no reset
+//	         closing    the close is in the table
 //
 // They meet in few places: an output that has failed ends a reader's wait; a close
 // waits for the output and may discard input. Deadlines act in every state. A test

@@ -21,8 +21,8 @@ import (
 //	         │ input is unread                       │             │
 //	         └─────────────────────────► discarding ─┘ end, limit ─┘
 //
-// Only close leaves open, and only the driver, in advanceEnd and in the results it
-// collects, goes on from there. flushing and discarding are entered by one method
+// Only close leaves open, and only the driver, in advanceEnd, in the results it collects
+// and when the limit passes, goes on from there. flushing and discarding are entered by one method
 // each, which sets the limit: neither lasts for ever, whatever the peer does.
 type end struct {
 	state   endState

@@ -21,12 +21,14 @@ import (
 //	 hold                   │                  │
 //	                        └─────► ended ◄────┘  end of stream, or an error
 //
-// flowing and fresh are the driver's, in its dispatch. Any goroutine that reads
-// moves held to receiving and back. From every state the harvest may bring one more
+// flowing and fresh are the driver's, in its dispatch; who reads while it is in user
+// code moves them to held (hold). Any goroutine that reads moves held to receiving and
+// back. A new connection goes from flowing to receiving at once, with a receive in the
+// table, and from there as if that had been harvested (fresh.go). From every state the harvest may bring one more
 // slot that it had begun with before it was told to keep off, or report the end.
 type input struct {
 	state inState
-	more  bool       // the socket may hold what was not received: never in flowing
+	more  bool       // the socket may hold what was not received; between ticks never in flowing
 	hup   bool       // the peer has ended its stream, or all has failed: no further edge will say so
 	bulky bool       // what comes does not fit into a slot: see Burst.TryRead
 	err   unix.Errno // in ended: why; 0: the peer has ended its stream
@@ -41,7 +43,7 @@ const (
 	inFlowing   inState = iota // nothing is unread, and the harvest receives
 	inFresh                    // the harvest's bytes are being read in the tick that brought them: it need not be told to keep off
 	inHeld                     // the harvest keeps off
-	inReceiving                // and a reader is inside recv, without the lock
+	inReceiving                // and a reader is inside recv, without the lock, or a first receive is in the table
 	inEnded                    // nothing more will come than is in buf
 )
 

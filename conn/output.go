@@ -26,7 +26,9 @@ import (
 //	│      all                            │
 //	└► (from any) ── error, deadline, linger ──► failed
 //
-// Whoever writes moves empty to queued while the driver is awake. Its driver moves
+// Whoever writes moves empty to queued while the driver is awake; while it is away they
+// send directly, and what the socket does not take makes it blocked, or backlog. Who
+// sends behind what is queued takes that back first (unqueue: empty). The driver moves
 // backlog to sending, blocked to asked (advance), and the rest by results
 // (collect) and events (dispatch). Bytes leave in order since those behind a send in
 // the table wait in the backlog, and since whoever sends outside the table holds

@@ -77,7 +77,7 @@ func Choose(name string) (f Factory, why string, err error) {
 	for _, f := range factories {
 		if f.Name() == name {
 			if p := f.Probe(); p.Status != Available {
-				return nil, "", fmt.Errorf("backend %w (set by %s)", p.Err(), from)
+				return nil, "", fmt.Errorf("backend %w (set by %s; auto takes one that works)", p.Err(), from)
 			}
 			return f, fmt.Sprintf("backend %s (set by %s)", name, from), nil
 		}

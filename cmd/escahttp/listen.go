@@ -25,8 +25,14 @@ func (s *serveCmd) listen(logger conn.Logger) (net.Listener, error) {
 		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another --addr", s.Addr)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another --addr", s.Addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("--addr=%s: that is no address of this machine", s.Addr)
+	case errors.Is(err, syscall.EMFILE):
+		return nil, fmt.Errorf("--loops=%d: there are not as many descriptors as that takes: give fewer, or raise the limit (ulimit -n)", s.Loops)
+	case err != nil:
+		return nil, fmt.Errorf("--addr=%s: %w", s.Addr, err)
 	}
-	return ln, err
+	return ln, nil
 }
 
 // listenUnix listens on the socket at path. One that a dead server has left is

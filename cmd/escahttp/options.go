@@ -3,13 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
+	"github.com/escahttp/esca/poller"
 )
 
 // version is set by the linker.
@@ -42,10 +46,13 @@ type serveCmd struct {
 	Revalidate      time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a name is taken to lead to the same file before it is looked at again."`
 	ReadTimeout     time.Duration `default:"30s" env:"ESCAHTTP_READ_TIMEOUT" help:"Time for a request to arrive; 0: no limit."`
 	WriteTimeout    time.Duration `default:"60s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"How long a client may take nothing of an answer before it is cut off; 0: no limit."`
-	IdleTimeout     time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests."`
+	IdleTimeout     time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests; 0: as --read-timeout."`
 	ShutdownTimeout time.Duration `default:"20s" env:"ESCAHTTP_SHUTDOWN_TIMEOUT" help:"How long requests may take to finish when the server is asked to stop; 0: no limit."`
 	PerIP           int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
 }
+
+// mostCacheMiB is more than any machine has.
+const mostCacheMiB = 1 << 30
 
 // usageError ends the program with status 2.
 type usageError struct{ error }
@@ -69,10 +76,13 @@ func parse(args []string) (run func(*errlog.Log) error, err error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("%w (escahttp --help lists the flags)", err)}
+		return nil, usageError{fmt.Errorf("%w (escahttp serve --help lists the flags)", err)}
 	}
 	if ctx.Command() == "backends" {
 		return o.Backends.run, nil
+	}
+	if o.Serve.Root == "" && slices.Contains(args, "") {
+		return nil, usageError{errors.New("an argument is empty: name the directory to serve, or leave it out for the welcome site")}
 	}
 	if err := o.Serve.check(); err != nil {
 		return nil, usageError{err}
@@ -85,22 +95,51 @@ func (s *serveCmd) check() error {
 	switch {
 	case s.Loops < 0:
 		return fmt.Errorf("--loops=%d: give a number of loops, or 0 for one per processor", s.Loops)
-	case s.CacheMiB < 1:
-		return fmt.Errorf("--cache-size=%d: give at least 1 (MiB)", s.CacheMiB)
+	case s.CacheMiB < 1 || s.CacheMiB > mostCacheMiB:
+		return fmt.Errorf("--cache-size=%d: give a number of MiB from 1 to %d", s.CacheMiB, mostCacheMiB)
+	case s.PerIP < 0:
+		return fmt.Errorf("--max-conns-per-ip=%d: give a number of connections, or 0 for no limit", s.PerIP)
 	case (s.TLSCert == "") != (s.TLSKey == ""):
 		return errors.New("TLS needs both --tls-cert and --tls-key")
+	case s.Addr == "":
+		return errors.New("--addr= names no address: give HOST:PORT, such as :8080, or unix:PATH")
 	case s.Addr == "unix:":
 		return errors.New("--addr=unix: names no socket: give a path, as in unix:/run/escahttp.sock")
 	case s.SocketMode.set && !strings.HasPrefix(s.Addr, "unix:"):
 		return errors.New("--socket-mode is for unix sockets: give --addr=unix:PATH as well")
 	}
+	if err := s.checkAddr(); err != nil {
+		return err
+	}
 	if err := s.checkTimes(); err != nil {
 		return err
 	}
-	switch {
-	case s.Root == "":
+	if s.Backend != "auto" {
+		if _, _, err := poller.Choose(s.Backend); err != nil {
+			return fmt.Errorf("--backend=%s: %w", s.Backend, err)
+		}
+	}
+	if s.Root == "" {
 		return nil
 	}
+	return s.checkRoot()
+}
+
+func (s *serveCmd) checkAddr() error {
+	if strings.HasPrefix(s.Addr, "unix:") {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return fmt.Errorf("--addr=%s: give HOST:PORT, such as :8080 or [::1]:8080, or unix:PATH", s.Addr)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("--addr=%s: %q is no port: give a number up to 65535", s.Addr, port)
+	}
+	return nil
+}
+
+func (s *serveCmd) checkRoot() error {
 	fi, err := os.Stat(s.Root)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -110,12 +149,15 @@ func (s *serveCmd) check() error {
 	case !fi.IsDir():
 		return fmt.Errorf("ROOT %s is not a directory: give the directory the file is in", s.Root)
 	}
+	if _, err := os.Lstat(filepath.Join(s.Root, "index.html")); errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("ROOT %s may not be entered by this user: give it the right to (chmod o+rx), or run escahttp as its owner", s.Root)
+	}
 	return nil
 }
 
 func (s *serveCmd) checkTimes() error {
 	for name, d := range map[string]time.Duration{
-		"read-timeout": s.ReadTimeout, "write-timeout": s.WriteTimeout, "idle-timeout": s.IdleTimeout, "shutdown-timeout": s.ShutdownTimeout,
+		"read-timeout": s.ReadTimeout, "write-timeout": s.WriteTimeout, "idle-timeout": s.IdleTimeout, "shutdown-timeout": s.ShutdownTimeout, "revalidate": s.Revalidate,
 	} {
 		if d < 0 {
 			return fmt.Errorf("--%s=%v: give a time that is not negative", name, d)

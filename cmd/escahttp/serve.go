@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -125,6 +124,10 @@ func (t *site) close() {
 	}
 }
 
+// oneStop is for how long further signals are taken for the first: timeout(1), make and
+// terminals ask a process, and then its group.
+const oneStop = 200 * time.Millisecond
+
 // serve serves until a signal asks it to stop: the first lets requests finish,
 // within the limit, the second does not.
 func (t *site) serve(ln net.Listener) error {
@@ -144,6 +147,7 @@ func (t *site) serve(ln net.Listener) error {
 	t.announce(ln)
 	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
+	var asked time.Time
 	for {
 		select {
 		case err := <-done:
@@ -152,11 +156,15 @@ func (t *site) serve(ln net.Listener) error {
 			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil
 		case <-signals:
-			if late != nil {
+			switch {
+			case late == nil:
+			case time.Since(asked) < oneStop:
+				continue
+			default:
 				t.patience = 0
-				return errors.New("stopped at once: requests were cut off")
+				return fmt.Errorf("stopped at once: %d connections were cut off", t.clients.Count())
 			}
-			late = t.limit()
+			late, asked = t.limit(), time.Now()
 			t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
 			go srv.Shutdown(context.Background())
 		}

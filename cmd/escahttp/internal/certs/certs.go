@@ -60,8 +60,11 @@ func (p *Pair) Reload() error {
 }
 
 func (p *Pair) read() (c contents) {
-	if c.cert, c.err = os.ReadFile(p.cert); c.err == nil {
-		c.key, c.err = os.ReadFile(p.key)
+	var err error
+	if c.cert, err = os.ReadFile(p.cert); err != nil {
+		c.err = fmt.Errorf("certificate (--tls-cert): %w", err)
+	} else if c.key, err = os.ReadFile(p.key); err != nil {
+		c.err = fmt.Errorf("key (--tls-key): %w", err)
 	}
 	return c
 }
@@ -69,7 +72,7 @@ func (p *Pair) read() (c contents) {
 func (p *Pair) load(c contents) error {
 	p.last = c
 	if c.err != nil {
-		return fmt.Errorf("certificate: %w", c.err)
+		return c.err
 	}
 	pair, err := tls.X509KeyPair(c.cert, c.key)
 	if err != nil {
