@@ -30,6 +30,7 @@ type gnetEngine struct {
 	more  []net.Listener // the other stream addresses
 	loops []*gnetLoop
 	eng   gnet.Engine // of the shadow
+	next  sync.Mutex  // for eng.Register: which of gnet's loops is next is not locked there
 
 	conns    atomic.Int64 // open
 	stopping atomic.Bool  // the end has been asked for
@@ -223,7 +224,7 @@ func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, erro
 		return nil, err
 	}
 	if e.ln == nil {
-		return e.eng.Register(ctx)
+		return e.register(ctx)
 	}
 	l := &gnetLoop{e, -1}
 	if nc, ok := gnet.FromNetConnContext(ctx); ok {

@@ -236,6 +236,42 @@ func TestGnetErrorsAreGnets(t *testing.T) {
 	expect(t, "connections after the end", g.CountConnections(), -1)
 }
 
+// Loops register udp connections at the same time: which of gnet's loops is next is not
+// theirs to fight over (the race detector sees it).
+func TestGnetRegistersUDPFromEveryLoop(t *testing.T) {
+	peer, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	loops := make(chan gnet.EventLoop, 1)
+	a := &app{open: func(c gnet.Conn) ([]byte, gnet.Action) {
+		if _, udp := c.LocalAddr().(*net.UDPAddr); !udp {
+			loops <- c.EventLoop()
+		}
+		return nil, gnet.None
+	}}
+	r := start(t, onEsca(""), a, []string{"tcp"}, gnet.WithNumEventLoop(2))
+	r.dial(0)
+	loop := got(t, "a loop", loops)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				res, err := loop.Register(t.Context(), peer.LocalAddr())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if reg := <-res; reg.Err != nil {
+					t.Error(reg.Err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // asker asks for the end as a connection opens, and in OnShutdown what gnet's Engine
 // knows until all is over.
 type asker struct {
