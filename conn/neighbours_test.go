@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -81,12 +82,15 @@ func TestBusyLoopGivesWay(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ran := make(chan int64, 1)
-			for range 20 {
+			var after []int64
+			for range 21 {
 				before := looks.Load()
 				tt.do(ran)
-				if n := sfWait(t, tt.name, ran) - before; n > most {
-					t.Errorf("it has run after %d looks of the loop, want %d at most", n, most)
-				}
+				after = append(after, sfWait(t, tt.name, ran)-before)
+			}
+			slices.Sort(after)
+			if n := after[len(after)/2]; n > most { // of one alone, the machine may have kept the thread
+				t.Errorf("it has run after %d looks of the loop, want %d at most: %d", n, most, after)
 			}
 		})
 	}
