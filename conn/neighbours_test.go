@@ -70,7 +70,8 @@ func TestBusyLoopGivesWay(t *testing.T) {
 		do   func(ran chan<- int64)
 	}{
 		{"a goroutine that is runnable", func(ran chan<- int64) {
-			go func() { ran <- looks.Load() }()
+			runtime.Gosched()
+			ran <- looks.Load()
 		}},
 		{"a goroutine whose descriptor is ready", func(ran chan<- int64) {
 			go func() {
@@ -84,12 +85,15 @@ func TestBusyLoopGivesWay(t *testing.T) {
 			ran := make(chan int64, 1)
 			var after []int64
 			for range 21 {
+				for idle := looks.Load(); looks.Load() == idle; { // until the loop has had its turn
+					runtime.Gosched()
+				}
 				before := looks.Load()
 				tt.do(ran)
 				after = append(after, sfWait(t, tt.name, ran)-before)
 			}
 			slices.Sort(after)
-			if n := after[len(after)/2]; n > most { // of one alone, the machine may have kept the thread
+			if n := after[len(after)-3]; n > most { // of two, the kernel may have put off the byte
 				t.Errorf("it has run after %d looks of the loop, want %d at most: %d", n, most, after)
 			}
 		})
