@@ -7,15 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// handover is where other loops leave connections that they have accepted for
-// this one. It has a lock of its own: a loop that waited for another's lock with
-// its own held could wait for ever.
+// handover is where other loops leave connections that they have accepted for this
+// one, and workers of it that waited for a connection of theirs. It has a lock of its
+// own: a loop that waited for another's lock with its own held could wait for ever.
 type handover struct {
 	mu      sync.Mutex
 	conns   []arrival
+	woken   []*worker
 	spare   []arrival   // empty, to be conns next
 	waiting atomic.Bool // there are some
-	closed  bool        // the loop picks up nothing any more
+	closed  bool        // the loop picks up no connection any more
 }
 
 // arrival is an accepted connection on its way to its loop.
@@ -39,7 +40,18 @@ func (l *loop) hand(a arrival) bool {
 	return true
 }
 
-// pickUp makes connections of what other loops have left.
+// wakeFromOutside has l resume w. For who holds another loop's lock; l lives for as
+// long as w waits.
+func (l *loop) wakeFromOutside(w *worker) {
+	h := &l.handover
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.woken = append(h.woken, w); !h.waiting.Swap(true) {
+		l.ep.Wake()
+	}
+}
+
+// pickUp makes connections of what other loops have left, and wakes the workers.
 func (l *loop) pickUp() {
 	h := &l.handover
 	if !h.waiting.Load() {
@@ -48,6 +60,11 @@ func (l *loop) pickUp() {
 	h.mu.Lock()
 	conns := h.conns
 	h.conns, h.spare = h.spare, nil
+	for _, w := range h.woken {
+		l.wakeWorker(w)
+	}
+	clear(h.woken)
+	h.woken = h.woken[:0]
 	h.waiting.Store(false)
 	h.mu.Unlock()
 	for _, a := range conns {

@@ -36,6 +36,7 @@ type loop struct {
 	running *worker // in phaseUser: whose code it is; nil: a hook's
 	userSeq uint64  // counts entries into user code, for the watcher
 	closing bool
+	served  chan struct{} // closed when the loop is closing and has dialled connections at the most
 	done    chan struct{} // closed when the last driver has cleaned up
 
 	// The tick under way; a driver that takes over goes on with it.
@@ -47,6 +48,7 @@ type loop struct {
 	conns   []*Conn // by descriptor
 	gens    uint32  // generation of the connection registered last
 	open    int
+	guests  int      // of them dialled
 	freed   []int32  // slots given back while the driver was away
 	frames  []*frame // spare
 	discard []byte   // where what nobody wants is received
@@ -102,7 +104,7 @@ func newLoop(g *group) (*loop, error) {
 		ep.Close()
 		return nil, err
 	}
-	l := &loop{group: g, ep: ep, sh: sh, be: inOrder(be), done: make(chan struct{})}
+	l := &loop{group: g, ep: ep, sh: sh, be: inOrder(be), served: make(chan struct{}), done: make(chan struct{})}
 	l.lookFn = l.look
 	l.accepts.fd = -1
 	l.alarm.init(l)
@@ -140,6 +142,7 @@ func (l *loop) tick(me uint64) bool {
 			l.flushIfLate()
 		}
 	}
+	l.pickUp()
 	l.inTime()
 	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) || !l.retire(me) {
 		return false
@@ -244,7 +247,7 @@ func (l *loop) nextTimer() int64 {
 // hasWork reports whether the driver must not park.
 func (l *loop) hasWork() bool {
 	return len(l.posted) > 0 || len(l.late) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 || len(l.workers.retired) > 0 ||
-		l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again && l.accepts.retryAt == 0 || l.handover.waiting.Load()
+		l.closing && l.mayEnd() || l.accepts.again && l.accepts.retryAt == 0 || l.handover.waiting.Load()
 }
 
 // wake ends the park under way, if there is one. Called with the lock.
@@ -268,9 +271,17 @@ func (l *loop) post(fn func()) bool {
 	return true
 }
 
-func (l *loop) isClosed() bool {
+// mayEnd reports whether cleanUp would get further than it has.
+func (l *loop) mayEnd() bool {
+	return l.workers.all == 0 && (l.open == 0 || l.open == l.guests && !l.isServed())
+}
+
+func (l *loop) isServed() bool { return isDone(l.served) }
+func (l *loop) isClosed() bool { return isDone(l.done) }
+
+func isDone(ch chan struct{}) bool {
 	select {
-	case <-l.done:
+	case <-ch:
 		return true
 	default:
 		return false

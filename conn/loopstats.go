@@ -42,7 +42,8 @@ func (l *loop) addStats(s *Stats) {
 	s.BytesOut += ls.bytesOut
 	idle := l.workers.countIdle()
 	s.Open += l.open
-	s.Idle += l.open - (l.workers.all - idle)
+	s.Dialled += l.guests
+	s.Idle += l.open - l.guests - (l.workers.all - idle)
 	s.Workers += l.workers.all
 	s.IdleWorkers += idle
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -205,6 +206,8 @@ func (l *loop) lostWorker(w *worker) {
 // body is an inline worker.
 func (w *worker) body(yield func(struct{}) bool) {
 	w.g.Store(getg())
+	callers.Store(getg(), w)
+	defer callers.Delete(getg())
 	w.yield = yield
 	defer func() {
 		// A panic comes out of the driver, where the handler's stack is gone.
@@ -230,6 +233,17 @@ func (w *worker) call() {
 	w.finished = true
 }
 
+// callers has every worker that is a goroutine of its own, coroutines among them, by
+// that goroutine.
+var callers sync.Map
+
+// callingWorker returns the one that calls, of whatever loop, or nil.
+func callingWorker() *worker {
+	w, _ := callers.Load(getg())
+	called, _ := w.(*worker)
+	return called
+}
+
 // isCaller reports whether w is the calling goroutine.
 func (w *worker) isCaller() bool { return w.g.Load() == getg() }
 
@@ -245,6 +259,8 @@ func (l *loop) unlockThread() {
 // loop is a worker on a goroutine.
 func (w *worker) loop() {
 	w.g.Store(getg())
+	callers.Store(getg(), w)
+	defer callers.Delete(getg())
 	l := w.l
 	returned := true
 	defer func() {
