@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"net"
+	"sync"
 )
 
 // Dialer dials connections that live on loops, as those do that a Listener accepts: what
@@ -58,4 +59,23 @@ func checkStream(network string) error {
 		return nil
 	}
 	return &net.OpError{Op: "dial", Net: network, Err: net.UnknownNetworkError(network + " (esca dials tcp, tcp4, tcp6 and unix)")}
+}
+
+// PerLoop is a value for each loop, made by New when a handler first asks for it there.
+// What keeps dialled connections, such as a fasthttp.HostClient, is best one: a handler
+// then gets a connection that is on its own loop, where a request to an upstream costs
+// neither a lock that another loop has nor a wake-up. A value is forgotten with its loop.
+//
+// New is called on the goroutine that calls Get, now and then once too often. A PerLoop
+// must not be copied. Any goroutine may use it.
+type PerLoop[T any] struct {
+	New func() T
+
+	once  sync.Once
+	value T // for whoever is on no loop
+}
+
+func (p *PerLoop[T]) others() T {
+	p.once.Do(func() { p.value = p.New() })
+	return p.value
 }

@@ -16,6 +16,7 @@ type handover struct {
 	woken   []*worker
 	spare   []arrival   // empty, to be conns next
 	waiting atomic.Bool // there are some
+	parked  atomic.Bool // the driver is, or about to: it has to be woken
 	closed  bool        // the loop picks up no connection any more
 }
 
@@ -34,10 +35,16 @@ func (l *loop) hand(a arrival) bool {
 	if h.closed {
 		return false
 	}
-	if h.conns = append(h.conns, a); !h.waiting.Swap(true) {
-		l.ep.Wake() // open for as long as h is not closed
-	}
+	h.conns = append(h.conns, a)
+	h.told(l)
 	return true
+}
+
+// told has l look. Its epoll is open: h is not closed, or a worker of it is busy.
+func (h *handover) told(l *loop) {
+	if !h.waiting.Swap(true) && h.parked.Load() {
+		l.ep.Wake()
+	}
 }
 
 // wakeFromOutside has l resume w. For who holds another loop's lock; l lives for as
@@ -46,9 +53,8 @@ func (l *loop) wakeFromOutside(w *worker) {
 	h := &l.handover
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.woken = append(h.woken, w); !h.waiting.Swap(true) {
-		l.ep.Wake()
-	}
+	h.woken = append(h.woken, w)
+	h.told(l)
 }
 
 // pickUp makes connections of what other loops have left, and wakes the workers.

@@ -68,6 +68,7 @@ type loop struct {
 
 	handover handover
 	load     atomic.Int32 // connections here, or on their way here
+	values   map[any]any  // by *PerLoop
 }
 
 // phase is where the driver is.
@@ -186,18 +187,23 @@ func (l *loop) look() bool {
 		l.others.owed = false
 		l.mu.Lock()
 		l.phase, l.now = phaseAwake, clockNow()
+		l.handover.parked.Store(false)
 		return true
 	}
 	m, err := l.be.Tick(l.table.n)
 	l.mu.Lock()
+	if l.phase == phaseParked {
+		l.handover.parked.Store(false)
+	}
 	l.phase = phaseAwake
 	l.afterTick(m, err)
 	switch at := l.nextTimer(); {
-	case m == 0 && !l.hasWork() && (at == 0 || at > l.now):
+	case m == 0 && (at == 0 || at > l.now) && l.mayPark():
 		l.others.since = 0
 		l.alarm.set(at)
 		l.stats.observe(l)
 	case l.looks == 1 && l.others.are(m):
+		l.handover.parked.Store(true)
 		l.ep.Wake()
 	default:
 		return true
@@ -242,6 +248,17 @@ func (l *loop) nextTimer() int64 {
 		}
 	}
 	return at
+}
+
+// mayPark reports whether the driver may. Whoever hands something over from now on
+// wakes it, as what he did before is seen here.
+func (l *loop) mayPark() bool {
+	l.handover.parked.Store(true)
+	may := !l.hasWork()
+	if !may {
+		l.handover.parked.Store(false)
+	}
+	return may
 }
 
 // hasWork reports whether the driver must not park.
