@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"time"
 
@@ -74,4 +75,43 @@ func ExampleServer_ListenAndServeTLS() {
 		Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello, safely\n") },
 	})
 	log.Fatal(srv.ListenAndServeTLS(":8443", "cert.pem", "key.pem"))
+}
+
+// A reverse proxy: what goes to clients and what goes to the upstream leaves in the same
+// crossing, and a handler that waits for the upstream keeps no loop. Each loop has a
+// client of its own, whose connections are on that loop.
+func Example_reverseProxy() {
+	upstream, err := conn.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go server.New(&fasthttp.Server{
+		Handler: func(ctx *fasthttp.RequestCtx) { fmt.Fprintf(ctx, "the upstream has %s", ctx.Path()) },
+	}).Serve(upstream)
+	defer upstream.Close()
+
+	clients := conn.PerLoop[*fasthttp.HostClient]{New: func() *fasthttp.HostClient {
+		return &fasthttp.HostClient{
+			Addr: upstream.Addr().String(),
+			Dial: func(addr string) (net.Conn, error) { return conn.Dial("tcp", addr) },
+		}
+	}}
+	proxy := func(ctx *fasthttp.RequestCtx) {
+		ctx.Request.Header.Del("Connection") // it is between the client and us
+		if err := clients.Get().Do(&ctx.Request, &ctx.Response); err != nil {
+			ctx.Error(err.Error(), fasthttp.StatusBadGateway)
+			return
+		}
+		ctx.Response.Header.Del("Connection")
+	}
+	ln, err := conn.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go server.New(&fasthttp.Server{Handler: proxy}).Serve(ln)
+	defer ln.Close()
+
+	_, body, err := fasthttp.Get(nil, "http://"+ln.Addr().String()+"/it")
+	fmt.Println(string(body), err)
+	// Output: the upstream has /it <nil>
 }
