@@ -124,6 +124,9 @@ func (c *Conn) arrived() {
 	case !c.readers.empty():
 		c.hold()
 		c.readers.wakeAll(c.l)
+	case c.burst.paused:
+		c.hold()
+		c.copyOut()
 	case c.servable():
 		c.serve()
 	default:

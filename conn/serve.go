@@ -22,7 +22,7 @@ func (c *Conn) wantsServing() bool {
 }
 
 // hasNews reports whether there is input that no burst has left as it was.
-func (c *Conn) hasNews() bool { return c.in.unread() && c.burst.news }
+func (c *Conn) hasNews() bool { return c.in.unread() && c.burst.news && !c.burst.paused }
 
 // serve starts a burst, inline or on a goroutine, if there is reason to.
 func (c *Conn) serve() {
