@@ -72,6 +72,7 @@ func (l *loop) register(fd int32, peer sockaddr, from *origin, served bool) *Con
 	}
 	l.conns[fd] = c
 	l.open++
+	l.tidy.most = max(l.tidy.most, l.open)
 	l.sh.SetInterest(fd, c.gen, poller.HarvestRecv)
 	switch {
 	case served:

@@ -65,6 +65,7 @@ type loop struct {
 	policy  policy
 	accepts accepts
 	stats   loopStats
+	tidy    tidy
 
 	handover handover
 	load     atomic.Int32 // connections here, or on their way here
@@ -242,7 +243,7 @@ func (l *loop) logf(format string, args ...any) {
 // nextTimer is when the first thing is due that has a time; 0: nothing has.
 func (l *loop) nextTimer() int64 {
 	at := l.timers.first()
-	for _, t := range [...]int64{l.accepts.retryAt, l.workers.trimAt} {
+	for _, t := range [...]int64{l.accepts.retryAt, l.workers.trimAt, l.tidy.at} {
 		if t != 0 && (at == 0 || t < at) {
 			at = t
 		}

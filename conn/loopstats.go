@@ -28,6 +28,7 @@ func (s *loopStats) count(l *loop, events int) {
 func (s *loopStats) observe(l *loop) {
 	s.table = *l.be.Counts()
 	l.workers.planTrim(l.now)
+	l.tidy.plan(l)
 }
 
 func (l *loop) addStats(s *Stats) {
