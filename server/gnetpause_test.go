@@ -28,9 +28,9 @@ const (
 	relayLow  = 32 << 10
 )
 
-// relay passes what clients send on to an upstream, and back, without taking in more
+// countedRelay passes what clients send on to an upstream, and back, without taking in more
 // than the other side takes.
-type relay struct {
+type countedRelay struct {
 	upstream  net.Addr
 	elsewhere bool         // connections are resumed from other goroutines
 	most      atomic.Int64 // bytes that waited to be sent
@@ -38,7 +38,7 @@ type relay struct {
 	broken    chan error
 }
 
-func (r *relay) app() *app {
+func (r *countedRelay) app() *app {
 	r.broken = make(chan error, 100)
 	return &app{open: r.open, traffic: r.traffic, close: func(c gnet.Conn, err error) gnet.Action {
 		if to, ok := c.SafeContext().(gnet.Conn); ok {
@@ -48,7 +48,7 @@ func (r *relay) app() *app {
 	}}
 }
 
-func (r *relay) open(c gnet.Conn) ([]byte, gnet.Action) {
+func (r *countedRelay) open(c gnet.Conn) ([]byte, gnet.Action) {
 	if from, ok := c.SafeContext().(gnet.Conn); ok { // it is the upstream's
 		from.SetSafeContext(c)
 		if server.Resume(from) != nil {
@@ -71,7 +71,7 @@ func (r *relay) open(c gnet.Conn) ([]byte, gnet.Action) {
 	return nil, gnet.None
 }
 
-func (r *relay) traffic(c gnet.Conn) gnet.Action {
+func (r *countedRelay) traffic(c gnet.Conn) gnet.Action {
 	to, ok := c.SafeContext().(gnet.Conn)
 	if !ok {
 		r.broken <- errors.New("OnTraffic of a connection that was paused")
@@ -172,7 +172,7 @@ func TestPausedSenderIsStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ln, sinks := sink(t)
-			r := &relay{upstream: ln.Addr(), elsewhere: name == "goroutines"}
+			r := &countedRelay{upstream: ln.Addr(), elsewhere: name == "goroutines"}
 			on := start(t, engine{"esca", run}, r.app(), []string{"tcp"}, gnet.WithSocketRecvBuffer(128<<10), gnet.WithSocketSendBuffer(128<<10))
 			var c net.Conn = on.dial(0)
 			c.(*net.TCPConn).SetWriteBuffer(128 << 10)
@@ -249,7 +249,7 @@ func TestPausedConnectionsEnd(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			ln, sinks := sink(t)
-			r := &relay{upstream: ln.Addr()}
+			r := &countedRelay{upstream: ln.Addr()}
 			on := start(t, onEsca(""), r.app(), []string{"tcp"})
 			c := on.dial(0).(*net.TCPConn)
 			from := &counted{rand: rand.NewChaCha8([32]byte{}), left: 1 << 30}
