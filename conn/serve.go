@@ -143,12 +143,15 @@ func (l *loop) serveAgain(me uint64) bool {
 }
 
 // reader is the worker that what is read of c is counted for: c's, or that which
-// the loop runs, if it reads an upstream's connection.
+// the loop runs, if it is the caller and c an upstream's connection.
 func (c *Conn) reader() *worker {
 	if c.worker != nil {
 		return c.worker
 	}
-	return c.l.running
+	if w := c.l.running; w != nil && w.isCaller() {
+		return w
+	}
+	return nil
 }
 
 // charge counts n bytes read in the burst under way.
