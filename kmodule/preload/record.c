@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The records of a turn, and the table that is made of them: one chain a
+ * descriptor, in the order in which the program made its calls on it.
+ */
+#include "preload.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+#include <sys/syscall.h>
+
+struct table *tables;
+bool coalesce = true;
+static pthread_mutex_t tables_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* No thread comes or goes between begin() and end(), so both see the same. */
+static void lock_mutex(pthread_mutex_t *m)
+{
+	if (!__libc_single_threaded)
+		pthread_mutex_lock(m);
+}
+
+static void unlock_mutex(pthread_mutex_t *m)
+{
+	if (!__libc_single_threaded)
+		pthread_mutex_unlock(m);
+}
+
+void lock_table(struct table *t)
+{
+	if (t)
+		lock_mutex(&t->lock);
+}
+
+void unlock_table(struct table *t)
+{
+	if (t)
+		unlock_mutex(&t->lock);
+}
+
+/* Locks the table that holds something of @f, and returns it; NULL: none does. */
+struct table *lock_of(struct fd *f)
+{
+	struct table *t;
+
+	for (;;) {
+		t = __atomic_load_n(&f->owner, __ATOMIC_ACQUIRE);
+		if (f->kind == FD_EPOLL)
+			return NULL;
+		lock_table(t);
+		if (t == __atomic_load_n(&f->owner, __ATOMIC_RELAXED))
+			return t;
+		unlock_table(t);
+	}
+}
+
+static bool table_init(struct table *t)
+{
+	t->arena = pages(ARENA);
+	if (!t->arena)
+		return false;
+	pthread_mutex_init(&t->lock, NULL);
+	t->watch = -1;
+	return executor->open(t);
+}
+
+/* The calling thread's table, made at its first wait. NULL: there is no memory. */
+struct table *my_table(void)
+{
+	struct table *t = thr.table;
+
+	if (likely(t))
+		return t;
+	lock_mutex(&tables_lock);
+	for (t = tables; t && t->used; t = t->next)
+		;
+	if (!t) {
+		t = pages(sizeof(*t));
+		if (t && table_init(t)) {
+			t->next = tables;
+			__atomic_store_n(&tables, t, __ATOMIC_RELEASE);
+		} else {
+			t = NULL;
+		}
+	}
+	if (t) {
+		t->used = true;
+		thr.table = t;
+		table_begins(t);
+	}
+	unlock_mutex(&tables_lock);
+	if (t)
+		catch_fatal();
+	return t;
+}
+
+/*
+ * Whether the descriptor is nobody's but the calling thread's, and the program comes
+ * round to wait for it.
+ */
+bool in_hand(const struct fd *f)
+{
+	const struct table *t = thr.table;
+
+	return t && (f->flags & ~F_CLOEXEC) == F_NONBLOCK && (f->want.in || f->known.in) && f->ep >= 0 &&
+	       fds[f->ep].kind == FD_EPOLL && fds[f->ep].owner == t && !(fds[f->ep].flags & F_SHARED) &&
+	       (!f->owner || f->owner == t) && !f->err && !f->backlog;
+}
+
+/* Whether a send on it may be recorded. */
+bool recordable(const struct fd *f)
+{
+	return in_hand(f) && f->want.in && !f->shut;
+}
+
+/* This turn's record of a descriptor that is recordable. */
+struct record *record_of(struct fd *f, int fd)
+{
+	struct table *t = thr.table;
+	struct record *r;
+
+	if (f->rec)
+		return f->rec;
+	if (t->nrecs == RECORDS)
+		flush(t, executor);
+	r = &t->rec[t->nrecs++];
+	r->fd = fd;
+	r->more = r->closing = false;
+	r->shut = r->nspans = 0;
+	r->bytes = 0;
+	f->rec = r;
+	f->dry = 0;
+	__atomic_store_n(&f->owner, t, __ATOMIC_RELEASE);
+	return r;
+}
+
+/*
+ * Room for @n more bytes of @f, at the end of the arena; NULL: not now. It makes room
+ * by a flush, after which @f has perhaps a backlog, and is no longer recordable.
+ */
+char *room(struct table *t, struct fd *f, int fd, size_t n)
+{
+	struct record *r = record_of(f, fd);
+	bool extends;
+
+	if (t->fill + n > ARENA) {
+		flush(t, executor);
+		if (!recordable(f))
+			return NULL;
+		r = record_of(f, fd);
+	}
+	extends = coalesce && r->nspans && (char *)r->span[r->nspans - 1].iov_base + r->span[r->nspans - 1].iov_len == t->arena + t->fill;
+	if (r->bytes + n > MOST_QUEUED || (r->nspans == SPANS && !extends))
+		return NULL;
+	return t->arena + t->fill;
+}
+
+/* Takes the @n bytes that have been put at the end of the arena. */
+void append(struct table *t, struct fd *f, size_t n, bool more)
+{
+	struct record *r = f->rec;
+	struct iovec *last = r->nspans ? &r->span[r->nspans - 1] : NULL;
+	char *at = t->arena + t->fill;
+
+	if (coalesce && last && (char *)last->iov_base + last->iov_len == at) {
+		last->iov_len += n;
+	} else {
+		r->span[r->nspans].iov_base = at;
+		r->span[r->nspans++].iov_len = n;
+	}
+	if (r->bytes)
+		t->stats.coalesced++;
+	t->fill += n;
+	r->bytes += n;
+	r->more = more;
+	t->stats.calls++;
+	t->stats.bytes += n;
+}
+
+static struct esca_entry *entry(struct table *t, int i, uint32_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	struct esca_entry *e = &t->entries[i];
+
+	memset(e, 0, sizeof(*e));
+	e->nr = nr;
+	e->args[0] = a;
+	e->args[1] = b;
+	e->args[2] = c;
+	e->args[3] = d;
+	return e;
+}
+
+static bool same(const struct reg *a, const struct reg *b)
+{
+	return a->in == b->in && (!a->in || (a->events == b->events && a->data == b->data));
+}
+
+/*
+ * How the kernel's registration is made what the program wants. A close takes the
+ * socket out of the set by itself, if no other descriptor refers to it.
+ */
+static int build_ctl(struct table *t, struct record *r, struct fd *f, int n)
+{
+	int op;
+
+	r->ctl = -1;
+	if (same(&f->want, &f->known) || (r->closing && (f->want.in || !forked)))
+		return n;
+	op = f->want.in ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
+	r->ev.events = f->want.events;
+	r->ev.data.u64 = f->want.data;
+	entry(t, n, SYS_epoll_ctl, f->ep, op, r->fd, (uint64_t)&r->ev);
+	r->ctl = n;
+	return n + 1;
+}
+
+/* All of it in one send. */
+static int build_send(struct table *t, struct record *r, int n, int flags)
+{
+	if (r->nspans == 1) {
+		entry(t, n, SYS_sendto, r->fd, (uint64_t)r->span[0].iov_base, r->bytes, flags);
+		return n + 1;
+	}
+	r->msg.msg_iov = r->span;
+	r->msg.msg_iovlen = r->nspans;
+	entry(t, n, SYS_sendmsg, r->fd, (uint64_t)&r->msg, flags, 0)->args[5] = r->bytes;
+	return n + 1;
+}
+
+/* Each as the program made it, to measure what is gained by fewer crossings alone. */
+static int build_each(struct table *t, struct record *r, int n, int flags)
+{
+	int i;
+
+	for (i = 0; i < r->nspans; i++, n++)
+		entry(t, n, SYS_sendto, r->fd, (uint64_t)r->span[i].iov_base, r->span[i].iov_len, flags)->flags =
+			i < r->nspans - 1 ? ESCA_LINK : 0;
+	return n;
+}
+
+/* Makes the chain of a record from entry @n on, and returns where the next begins. */
+int build(struct table *t, struct record *r, int n)
+{
+	struct fd *f = &fds[r->fd];
+	struct esca_entry *e;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (r->more ? MSG_MORE : 0), on = 1;
+
+	n = build_ctl(t, r, f, n);
+	r->send = r->shutdown = r->close = -1;
+	r->nsends = 0;
+	if (r->bytes) {
+		/* Or else it is said in one, and no cork was needed. */
+		if (f->cork && !f->corked && !raw(SYS_setsockopt, r->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)))
+			f->corked = true;
+		r->send = n;
+		n = coalesce ? build_send(t, r, n, flags) : build_each(t, r, n, flags);
+		r->nsends = n - r->send;
+		t->stats.sends += r->nsends;
+		if (r->shut || r->closing)
+			t->entries[n - 1].flags = ESCA_LINK;
+	}
+	if (r->shut) {
+		e = entry(t, n, SYS_shutdown, r->fd, r->shut - 1, 0, 0);
+		if (r->closing)
+			e->flags = ESCA_LINK;
+		r->shutdown = n++;
+	}
+	if (r->closing) {
+		entry(t, n, SYS_close, r->fd, 0, 0, 0);
+		r->close = n++;
+		t->stats.closes++;
+	}
+	return n;
+}
+
+/* Ends the turn: all records have been run, and are looked at. */
+static void finish_all(struct table *t)
+{
+	int i;
+
+	for (i = 0; i < t->nrecs; i++)
+		if (t->rec[i].fd >= 0)
+			finish(t, &t->rec[i]);
+	t->nrecs = 0;
+	t->fill = 0;
+	t->stats.turns++;
+}
+
+static int build_all(struct table *t)
+{
+	int i, n = 0;
+
+	for (i = 0; i < t->nrecs; i++) {
+		if (t->rec[i].fd < 0)
+			continue;
+		n = build(t, &t->rec[i], n);
+		detach(&t->rec[i]);
+	}
+	return n;
+}
+
+/* Runs what is recorded. With the table's lock. */
+void flush(struct table *t, const struct executor *how)
+{
+	int n;
+
+	if (!t->nrecs)
+		return;
+	n = build_all(t);
+	if (n && faulty)
+		run_faulty(t, t->entries, n, how);
+	else if (n)
+		how->run(t, t->entries, n);
+	finish_all(t);
+}
+
+/* Runs it and waits in the same crossing, if the executor can; -ENOSYS: it only ran. */
+long flush_and_wait(struct table *t, int ep, struct epoll_event *ev, int max, int ms)
+{
+	long ret;
+	int n;
+
+	if (!t->nrecs || !executor->run_wait || faulty || !__libc_single_threaded)
+		return -ENOSYS;
+	n = build_all(t);
+	ret = executor->run_wait(t, n, ep, ev, max, ms);
+	finish_all(t);
+	return ret;
+}
+
+/* What the calling thread has recorded, before it waits for somebody. */
+void flush_mine(void)
+{
+	struct table *t = thr.table;
+
+	if (!t || !t->nrecs)
+		return;
+	begin();
+	lock_table(t);
+	flush(t, executor);
+	unlock_table(t);
+	end();
+}
+
+/* What all threads have recorded, others' by plain calls. */
+void flush_all(void)
+{
+	struct table *t;
+
+	begin();
+	for (t = __atomic_load_n(&tables, __ATOMIC_ACQUIRE); t; t = t->next) {
+		lock_table(t);
+		flush(t, t == thr.table ? executor : &exec_plain);
+		unlock_table(t);
+	}
+	end();
+}
+
+/* Runs what is recorded of @f by plain calls. With the lock of its table. */
+void settle(struct fd *f)
+{
+	struct record *r = f->rec;
+	struct table *t = f->owner;
+	int n;
+	struct esca_entry e[SPANS + 3], *entries = t ? t->entries : NULL;
+
+	if (!r)
+		return;
+	t->entries = e;
+	n = build(t, r, 0);
+	detach(r);
+	if (faulty)
+		run_faulty(t, e, n, &exec_plain);
+	else
+		plain_run(t, e, n);
+	finish(t, r);
+	t->entries = entries;
+	t->stats.settled++;
+}
+
+/*
+ * Settles it so that nothing of it is left with us, for a call after which the
+ * bytes that somebody else sends there would overtake a backlog.
+ */
+void settle_fully(struct fd *f, int fd)
+{
+	settle(f);
+	if (f->backlog && !wait_drained(f, fd, LEAVE_MS) && f->backlog)
+		fail(f, fd, ETIMEDOUT);
+}
+
+/* In a child: what was recorded and what was kept is the parent's to send. */
+void tables_forked(void)
+{
+	struct table *t;
+	int i;
+
+	forked_child = true;
+	pthread_mutex_init(&tables_lock, NULL);
+	for (t = tables; t; t = t->next) {
+		pthread_mutex_init(&t->lock, NULL);
+		for (i = 0; i < t->nrecs; i++)
+			if (t->rec[i].fd >= 0)
+				fds[t->rec[i].fd].rec = NULL;
+		t->nrecs = 0;
+		t->fill = 0;
+		while (t->backlogs) {
+			fds[t->backlogs->fd].flags |= F_LOST;
+			drop_backlog(t->backlogs);
+		}
+		if (t->watch >= 0) {
+			raw(SYS_close, t->watch);
+			fd_reset(t->watch);
+			t->watch = -1;
+		}
+		executor->forget(t);
+		t->used = t == thr.table;
+		memset(&t->stats, 0, sizeof(t->stats));
+	}
+	forked_child = false;
+	for (i = 0; i <= fds_high(); i++) {
+		if (fds[i].kind == FD_STREAM)
+			fds[i].flags |= F_FOREIGN;
+		else if (fds[i].kind == FD_EPOLL)
+			fds[i].flags |= F_SHARED;
+	}
+}
