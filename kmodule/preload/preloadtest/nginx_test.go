@@ -1,0 +1,95 @@
+//go:build linux && amd64
+
+package preloadtest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// nginxConf writes a configuration for nginx with the lines of a variant in it, and returns the command.
+func nginxConf(t *testing.T, path string, s *site, port int, top, http, server string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	conf := fmt.Sprintf(`daemon off; user root; pid %[1]s/pid; error_log %[1]s/error.log warn; %[4]s
+events { worker_connections 2000; }
+http {
+	access_log off; sendfile on; open_file_cache max=1000; keepalive_requests 1000000; keepalive_timeout 60;
+	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	%[5]s
+	server { listen 127.0.0.1:%[2]d; root %[3]s; %[6]s }
+}
+`, dir, port, s.dir, top, http, server)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []string{path, "-c", file, "-e", dir + "/error.log"}
+}
+
+var nginxVariants = []struct{ name, top, http, server string }{
+	{"one-process", "master_process off;", "", ""},
+	{"two-workers", "worker_processes 2;", "", ""},
+	{"nopush", "master_process off;", "tcp_nopush on; open_file_cache off;", ""},
+	{"nagle", "master_process off;", "tcp_nodelay off; tcp_nopush on;", ""},
+	{"no-sendfile", "master_process off;", "sendfile off;", ""},
+	{"gzip", "master_process off;", "gzip on; gzip_types *; gzip_min_length 1;", ""},
+	{"aio-threads", "master_process off;", "aio threads; sendfile_max_chunk 16k;", ""},
+}
+
+func TestNginx(t *testing.T) {
+	path := need(t, "nginx", "nginx-light")
+	s := makeSite(t, sizes...)
+	for _, v := range nginxVariants {
+		t.Run(v.name, func(t *testing.T) {
+			p, addr := serve(t, mode{executor: "off"}, func(port int) []string { return nginxConf(t, path, s, port, v.top, v.http, v.server) })
+			want := transcript(t, s, addr)
+			p.stop(syscall.SIGTERM)
+			for _, m := range append(executors(t), mode{executor: "plain", apart: true}) {
+				t.Run(m.String(), func(t *testing.T) {
+					p, addr := serve(t, m, func(port int) []string { return nginxConf(t, path, s, port, v.top, v.http, v.server) })
+					same(t, transcript(t, s, addr), want)
+					idle := p.descriptors()
+					crowd(t, s, addr, false, 200, 8, 1, true)
+					eventually(t, "no descriptor left", func() bool { return p.descriptors() <= idle })
+					p.stop(syscall.SIGTERM)
+					if out := p.out.String(); !strings.Contains(out, "recorded ") {
+						t.Errorf("no statistics: %s", out)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Fifty rounds of faults a process, each from where the last has left the sequence.
+func TestNginxFaults(t *testing.T) {
+	path := need(t, "nginx", "nginx-light")
+	s := makeSite(t, 1, 1024, 8192, 20<<10, 65537)
+	for _, v := range nginxVariants {
+		if v.name == "two-workers" {
+			continue
+		}
+		for _, m := range executors(t) {
+			for seed := 1; seed <= seeds; seed += 50 {
+				m.faults = uint64(seed)
+				t.Run(v.name+"/"+m.String(), func(t *testing.T) {
+					p, addr := serve(t, m, func(port int) []string { return nginxConf(t, path, s, port, v.top, v.http, v.server) })
+					idle := p.descriptors()
+					for r := range min(50, seeds-seed+1) {
+						crowd(t, s, addr, false, 16, 4, uint64(seed+r), true)
+						if t.Failed() {
+							break
+						}
+					}
+					eventually(t, "no descriptor left", func() bool { return p.descriptors() <= idle+1 })
+					p.stop(syscall.SIGTERM)
+				})
+			}
+		}
+	}
+}
