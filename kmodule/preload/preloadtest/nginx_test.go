@@ -18,7 +18,7 @@ func nginxConf(t *testing.T, path string, s *site, port int, top, http, server s
 	conf := fmt.Sprintf(`daemon off; user root; pid %[1]s/pid; error_log %[1]s/error.log warn; %[4]s
 events { worker_connections 2000; }
 http {
-	access_log off; sendfile on; open_file_cache max=1000; keepalive_requests 1000000; keepalive_timeout 60;
+	access_log off; sendfile on; keepalive_requests 1000000; keepalive_timeout 60;
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	%[5]s
 	server { listen 127.0.0.1:%[2]d; root %[3]s; %[6]s }
@@ -32,9 +32,9 @@ http {
 }
 
 var nginxVariants = []struct{ name, top, http, server string }{
-	{"one-process", "master_process off;", "", ""},
+	{"one-process", "master_process off;", "open_file_cache max=1000;", ""},
 	{"two-workers", "worker_processes 2;", "", ""},
-	{"nopush", "master_process off;", "tcp_nopush on; open_file_cache off;", ""},
+	{"nopush", "master_process off;", "tcp_nopush on;", ""},
 	{"nagle", "master_process off;", "tcp_nodelay off; tcp_nopush on;", ""},
 	{"no-sendfile", "master_process off;", "sendfile off;", ""},
 	{"gzip", "master_process off;", "gzip on; gzip_types *; gzip_min_length 1;", ""},
@@ -66,6 +66,7 @@ func TestNginx(t *testing.T) {
 	}
 }
 
+// nginx itself gives up a client that has half closed while a send finds no room, so none does.
 // Fifty rounds of faults a process, each from where the last has left the sequence.
 func TestNginxFaults(t *testing.T) {
 	path := need(t, "nginx", "nginx-light")
@@ -81,12 +82,12 @@ func TestNginxFaults(t *testing.T) {
 					p, addr := serve(t, m, func(port int) []string { return nginxConf(t, path, s, port, v.top, v.http, v.server) })
 					idle := p.descriptors()
 					for r := range min(50, seeds-seed+1) {
-						crowd(t, s, addr, false, 16, 4, uint64(seed+r), true)
+						crowd(t, s, addr, false, 16, 4, uint64(seed+r), false)
 						if t.Failed() {
 							break
 						}
 					}
-					eventually(t, "no descriptor left", func() bool { return p.descriptors() <= idle+1 })
+					eventually(t, "no descriptor left", func() bool { return p.descriptors() <= idle+1+len(s.names) }) // the watch, and files that it keeps open
 					p.stop(syscall.SIGTERM)
 				})
 			}
