@@ -9,7 +9,7 @@ PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help run build test setup cross lint fmt fuzz cover nettest overload soak bench bench-quick clean \
-  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost
+  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install
 
 help:        ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,12 @@ bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gc
 
 bench-quick: ## the most telling part of it, in five minutes
 	$(GO) run ./bench -quick -starts 1
+
+preload:     ## build bin/preload/libesca.so and esca-run, for servers in C (x86-64)
+	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload
+
+preload-install: ## install them under PREFIX (default /usr/local)
+	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload install
 
 kmod:        ## build the kernel module for the running kernel
 	@kmodule/install build
