@@ -18,7 +18,7 @@ func nginxConf(t *testing.T, path string, s *site, port int, top, http, server s
 	conf := fmt.Sprintf(`daemon off; user root; pid %[1]s/pid; error_log %[1]s/error.log warn; %[4]s
 events { worker_connections 2000; }
 http {
-	access_log off; sendfile on; keepalive_requests 1000000; keepalive_timeout 60;
+	access_log off; keepalive_requests 1000000; keepalive_timeout 60;
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	%[5]s
 	server { listen 127.0.0.1:%[2]d; root %[3]s; %[6]s }
@@ -32,13 +32,13 @@ http {
 }
 
 var nginxVariants = []struct{ name, top, http, server string }{
-	{"one-process", "master_process off;", "open_file_cache max=1000;", ""},
-	{"two-workers", "worker_processes 2;", "", ""},
-	{"nopush", "master_process off;", "tcp_nopush on;", ""},
-	{"nagle", "master_process off;", "tcp_nodelay off; tcp_nopush on;", ""},
-	{"no-sendfile", "master_process off;", "sendfile off;", ""},
-	{"gzip", "master_process off;", "gzip on; gzip_types *; gzip_min_length 1;", ""},
-	{"aio-threads", "master_process off;", "aio threads; sendfile_max_chunk 16k;", ""},
+	{"one-process", "master_process off;", "sendfile on; open_file_cache max=1000;", ""},
+	{"two-workers", "worker_processes 2;", "sendfile on;", ""},
+	{"nopush", "master_process off;", "sendfile on; tcp_nopush on;", ""},
+	{"nagle", "master_process off;", "sendfile on; tcp_nodelay off; tcp_nopush on;", ""},
+	{"no-sendfile", "master_process off;", "", ""},
+	{"gzip", "master_process off;", "sendfile on; gzip on; gzip_types *; gzip_min_length 1;", ""},
+	{"aio-threads", "master_process off;", "sendfile on; aio threads; sendfile_max_chunk 16k;", ""},
 }
 
 func TestNginx(t *testing.T) {
