@@ -247,7 +247,7 @@ func serve(t *testing.T, m mode, configure func(port int) []string) (p *process,
 	return nil, ""
 }
 
-// children are the processes of the server's group, and it.
+// pids are the processes of the server's group.
 func (p *process) pids() []int {
 	out, _ := exec.Command("pgrep", "-g", strconv.Itoa(p.cmd.Process.Pid)).Output()
 	var pids []int
@@ -259,7 +259,7 @@ func (p *process) pids() []int {
 	return pids
 }
 
-// sockets counts connected sockets of its processes.
+// descriptors counts those of its processes.
 func (p *process) descriptors() int {
 	n := 0
 	for _, pid := range p.pids() {
