@@ -15,6 +15,7 @@
 #define PAYS 2		/* entries from which on a batch costs less */
 #define CAPACITY 4096
 #define EVENTS 1024
+#define FOREVER (1L << 30)	/* seconds */
 
 struct context {
 	int fd;
@@ -156,15 +157,21 @@ static long kmod_run_wait(struct table *t, int n, int ep, struct epoll_event *ev
 	memcpy(c->entries, t->entries, n * sizeof(*w));
 	w = &c->entries[n];
 	memset(w, 0, sizeof(*w));
-	c->timeout.tv_sec = ms / 1000;
-	c->timeout.tv_nsec = ms % 1000 * 1000000L;
+	c->timeout.tv_sec = ms < 0 ? FOREVER : ms / 1000;
+	c->timeout.tv_nsec = ms < 0 ? 0 : ms % 1000 * 1000000L;
 	w->nr = SYS_epoll_pwait2;
 	w->flags = ESCA_WAIT;
 	w->args[0] = ep;
 	w->args[1] = (uint64_t)ev;
 	w->args[2] = max;
-	w->args[3] = ms < 0 ? 0 : (uint64_t)&c->timeout;
+	w->args[3] = (uint64_t)&c->timeout;
+	/* A signal put off before the kernel sees it makes the wait a look. */
+	thr.sleep = &c->timeout;
+	__asm__ volatile("" ::: "memory");
+	if (thr.npending)
+		c->timeout = (struct timespec){};
 	ran = raw(SYS_ioctl, c->fd, ESCA_IOC_BATCH, ESCA_BATCH(0, n + 1));
+	thr.sleep = NULL;
 	t->stats.crossings++;
 	if (ran < 0)
 		ran = 0;

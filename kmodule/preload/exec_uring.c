@@ -27,6 +27,7 @@ struct ring {
 	uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
 	uint32_t sq_mask, cq_mask;
 	struct io_uring_params p;
+	int from[DEPTH];	/* of the chains in it: the first entry's place, and its number */
 };
 
 static void ring_close(struct ring *r)
@@ -221,14 +222,16 @@ static int chain(const struct esca_entry *e)
 static void uring_run(struct table *t, struct esca_entry *e, int n)
 {
 	static __thread bool refused;
-	int from[ENTRIES], where, i, len, queued = 0, taken, chains = 0;
+	int where, place, i, len, queued = 0, taken, chains = 0;
+	struct ring *r;
 	long err;
 
 	if (!t->ring && !refused && n >= PAYS) {
 		t->ring = ring_open(&err);
 		refused = !t->ring;
 	}
-	if (!t->ring || n < PAYS) {
+	r = t->ring;
+	if (!r || n < PAYS) {
 		plain_run(t, e, n);
 		return;
 	}
@@ -238,22 +241,24 @@ static void uring_run(struct table *t, struct esca_entry *e, int n)
 			plain_run(t, e + i, len);
 			continue;
 		}
-		from[chains++] = queued << 16 | i;
+		r->from[chains++] = queued << 16 | i;
 		for (where = i; where < i + len; where++) {
-			prepare(&t->ring->sqes[(*t->ring->sq_tail + queued++) & t->ring->sq_mask], &e[where], where);
+			prepare(&r->sqes[(*r->sq_tail + queued++) & r->sq_mask], &e[where], where);
 			e[where].ret = -ECANCELED;
 		}
 	}
 	if (!queued)
 		return;
 	taken = ring_run(t, queued, e);
+	/* What it has not taken; of a chain that it has taken in part, only if that went well. */
 	for (i = 0; i < chains && taken < queued; i++) {
-		where = from[i] & 0xffff;
+		where = r->from[i] & 0xffff;
+		place = r->from[i] >> 16;
 		len = chain(e + where);
-		if ((from[i] >> 16) >= taken)
+		for (; len && place < taken && !entry_breaks(&e[where]); where++, place++)
+			len--;
+		if (place >= taken)
 			plain_run(t, e + where, len);
-		else if ((from[i] >> 16) + len > taken && e[where].ret == (int64_t)(e[where].nr == SYS_sendto ? e[where].args[2] : e[where].args[5]))
-			plain_run(t, e + where + 1, len - 1);
 	}
 }
 

@@ -15,7 +15,7 @@ struct fd *fds;
 int nfds;
 bool forked;
 bool forked_child;
-static int high;	/* no stream socket and no set is above it */
+static int high;	/* nothing is known of those above it */
 
 void fds_init(void)
 {
@@ -105,6 +105,18 @@ void fd_epoll(int fd)
 	f->kind = FD_EPOLL;
 }
 
+/* A descriptor of ours. */
+void fd_private(int fd)
+{
+	struct fd *f = fd_of(fd);
+
+	if (!f)
+		return;
+	fd_reset(fd);
+	raise_high(fd);
+	f->kind = FD_PRIVATE;
+}
+
 /*
  * Whether a call on it may wait for somebody, who may wait for what is recorded.
  * That something never does is remembered.
@@ -122,7 +134,9 @@ bool may_block(int fd)
 		return false;
 	if (!(flags & O_NONBLOCK) && (raw(SYS_fstat, fd, &st) || !S_ISREG(st.st_mode)))
 		return true;
-	if (f && f->kind == FD_UNKNOWN)
+	if (f && f->kind == FD_UNKNOWN) {
+		raise_high(fd);
 		f->kind = FD_QUIET;
+	}
 	return false;
 }

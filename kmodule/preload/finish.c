@@ -61,15 +61,16 @@ void finish(struct table *t, struct record *r)
 	}
 	f->rec = NULL;
 	if (r->ctl >= 0) {
-		if (e[r->ctl].ret && f->want.in)
-			fail(f, fd, -e[r->ctl].ret);
-		else
-			f->known = f->want;
+		if (e[r->ctl].ret && f->want.in && ret >= 0)
+			ret = e[r->ctl].ret;
+		f->known = f->want;
 	}
 	if (ret < 0 && !later(ret)) {
-		fail(f, fd, -ret);
+		if (fail(f, fd, -ret))
+			return;
 	} else if (sent < (long)r->bytes) {
-		keep(t, f, fd, r->span, r->nspans, sent, r->more);
+		if (keep(t, f, fd, r->span, r->nspans, sent, r->more))
+			return;
 		if (f->backlog)
 			f->backlog->shut = r->shut;
 	}
@@ -126,8 +127,8 @@ static bool watch(struct table *t, struct fd *f, int fd)
 	return true;
 }
 
-/* Keeps the bytes behind the first @skip ones of @iov. */
-void keep(struct table *t, struct fd *f, int fd, const struct iovec *iov, int n, size_t skip, bool more)
+/* Keeps the bytes behind the first @skip ones of @iov. True: it has failed, and is closed. */
+bool keep(struct table *t, struct fd *f, int fd, const struct iovec *iov, int n, size_t skip, bool more)
 {
 	struct backlog *b;
 	size_t len = 0, size, part;
@@ -138,10 +139,8 @@ void keep(struct table *t, struct fd *f, int fd, const struct iovec *iov, int n,
 	len -= skip;
 	size = sizeof(*b) + len;
 	b = pages(size);
-	if (!b) {
-		fail(f, fd, ENOBUFS);
-		return;
-	}
+	if (!b)
+		return fail(f, fd, ENOBUFS);
 	b->size = size;
 	b->fd = fd;
 	b->table = t;
@@ -161,8 +160,7 @@ void keep(struct table *t, struct fd *f, int fd, const struct iovec *iov, int n,
 	t->stats.backlogs++;
 	f->backlog = b;
 	__atomic_store_n(&f->owner, t, __ATOMIC_RELEASE);
-	if (!watch(t, f, fd))
-		fail(f, fd, ENOBUFS);
+	return !watch(t, f, fd) && fail(f, fd, ENOBUFS);
 }
 
 void drop_backlog(struct backlog *b)
@@ -183,9 +181,10 @@ void drop_backlog(struct backlog *b)
 
 /*
  * What was reported as sent cannot be: the connection ends, so that nobody waits for
- * the rest, and the program hears of it at its next call.
+ * the rest, and the program hears of it at its next call. True: it has closed it
+ * already, and the number may be another's by now.
  */
-void fail(struct fd *f, int fd, int err)
+bool fail(struct fd *f, int fd, int err)
 {
 	struct table *t = f->owner;
 	bool closed = f->flags & F_CLOSED;
@@ -198,10 +197,11 @@ void fail(struct fd *f, int fd, int err)
 	if (closed) {
 		fd_reset(fd);
 		raw(SYS_close, fd);
-		return;
+		return true;
 	}
 	f->err = err;
 	release(f);
+	return false;
 }
 
 /*
@@ -297,6 +297,37 @@ void give_up_late(struct table *t)
 	}
 }
 
+/*
+ * There are no numbers left: the closed socket whose peer has taken nothing for longest
+ * gives back its own. Whether there was one.
+ */
+bool give_up_one(struct table *t)
+{
+	struct backlog *b, *oldest = NULL;
+
+	for (b = t->backlogs; b; b = b->next)
+		if (b->closing && (!oldest || b->deadline < oldest->deadline))
+			oldest = b;
+	return oldest && fail(&fds[oldest->fd], oldest->fd, ETIMEDOUT);
+}
+
+/*
+ * In a child, which sends nothing of it. The watch is one with the parent's, who still
+ * needs what is in it.
+ */
+void forget_backlogs(struct table *t)
+{
+	if (t->watch >= 0) {
+		raw(SYS_close, t->watch);
+		fd_reset(t->watch);
+		t->watch = -1;
+	}
+	while (t->backlogs) {
+		fds[t->backlogs->fd].flags |= F_LOST;
+		drop_backlog(t->backlogs);
+	}
+}
+
 /* Waits until the backlog of @f is gone, which it says, or @ms have passed. */
 bool wait_drained(struct fd *f, int fd, int ms)
 {
@@ -312,25 +343,40 @@ bool wait_drained(struct fd *f, int fd, int ms)
 	return true;
 }
 
+/* Sends what the table's backlogs hold, and waits for room until @until at most. */
+void drain_table(struct table *t, int64_t until)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct backlog *b, *next;
+
+	lock_table(t);
+	for (b = t->backlogs; b; b = next) {
+		next = b->next;
+		drain(b);
+	}
+	while (t->backlogs && now_ms() < until) {
+		p.fd = t->watch;
+		raw(SYS_poll, &p, 1, until - now_ms());
+		drain_ready(t);
+	}
+	unlock_table(t);
+}
+
+/* Ends the connections whose backlog nobody will send any more. */
+void abandon(struct table *t)
+{
+	lock_table(t);
+	while (t->backlogs)
+		fail(&fds[t->backlogs->fd], t->backlogs->fd, ETIMEDOUT);
+	unlock_table(t);
+}
+
 /* The process ends: what has been reported as sent is given @ms to leave. */
 void drain_all(int ms)
 {
 	int64_t until = now_ms() + ms;
-	struct pollfd p = { .events = POLLIN };
-	struct backlog *b, *next;
 	struct table *t;
 
-	for (t = tables; t; t = t->next) {
-		lock_table(t);
-		for (b = t->backlogs; b; b = next) {
-			next = b->next;
-			drain(b);
-		}
-		while (t->backlogs && now_ms() < until) {
-			p.fd = t->watch;
-			raw(SYS_poll, &p, 1, until - now_ms());
-			drain_ready(t);
-		}
-		unlock_table(t);
-	}
+	for (t = tables; t; t = t->next)
+		drain_table(t, until);
 }

@@ -40,6 +40,7 @@
 #define ENTRIES		(RECORDS * (SPANS + 3))
 #define ARENA		(1 << 20)
 #define LINGER_MS	30000	/* without progress, and a closed socket is given up */
+#define PENDING		40	/* signals put off: each once, and some of real time */
 #define LEAVE_MS	10000	/* for what is left when the process exits */
 #define DYING_MS	2000	/* when a signal ends it */
 
@@ -142,13 +143,14 @@ struct table {
 /* A thread's own. */
 struct thread {
 	int depth;		/* inside begin() and end() */
-	int handlers;		/* signal handlers that it is in */
-	uint32_t ran;		/* signal handlers that it has run */
+	uint32_t ran;		/* signal handlers that it has run, or put off */
 	uint32_t npending;
+	bool forking;
 	pid_t vforked;		/* who called vfork; a child runs on its memory */
 	struct table *table;
 	void **copying;		/* where a fault of the copy under way goes to */
-	siginfo_t pending[8];
+	struct timespec *sleep;	/* of the wait in a table that is about to run */
+	siginfo_t pending[PENDING];
 };
 
 extern __thread struct thread thr __attribute__((tls_model("initial-exec")));
@@ -167,15 +169,6 @@ struct executor {
 
 extern const struct executor exec_plain, exec_uring, exec_kmod;
 extern const struct executor *executor;	/* NULL: off */
-extern bool faulty;			/* wrap_io.c */
-struct table *stream_lock(struct fd *f);
-void stream_unlock(struct table *t);
-bool straight(int fd);
-
-/* wrap_fd.c */
-void fd_shared(int fd);
-
-/* exec_fault.c */
 
 /* real.c */
 void resolve(void);
@@ -192,13 +185,14 @@ extern int say_fd;
 /* fds.c */
 extern struct fd *fds;
 extern int nfds;
-extern bool forked_child;	/* this process is a child that shares our memory's past */
+extern bool forked_child;	/* what is forgotten is the parent's */
 extern bool forked;		/* descriptors may be in other processes' hands */
 void fds_init(void);
 void fd_reset(int fd);
 void fd_fresh(int fd);
 void fd_accepted(int fd, int flags);
 void fd_epoll(int fd);
+void fd_private(int fd);
 int fds_high(void);
 bool may_block(int fd);
 
@@ -219,6 +213,9 @@ extern bool coalesce;
 extern struct table *tables;
 struct table *my_table(void);
 struct table *lock_of(struct fd *f);
+void lock_tables(void);
+void unlock_tables(void);
+void renew_locks(void);
 void lock_table(struct table *t);
 void unlock_table(struct table *t);
 bool in_hand(const struct fd *f);
@@ -231,19 +228,22 @@ void flush(struct table *t, const struct executor *how);
 long flush_and_wait(struct table *t, int ep, struct epoll_event *ev, int max, int ms);
 void flush_mine(void);
 void flush_all(void);
-void settle(struct fd *f);
-void settle_fully(struct fd *f, int fd);
-void tables_forked(void);
+void settle(struct table *t, struct fd *f);
+void settle_fully(struct table *t, struct fd *f, int fd);
 
 /* finish.c */
 void detach(struct record *r);
 void finish(struct table *t, struct record *r);
-void keep(struct table *t, struct fd *f, int fd, const struct iovec *iov, int n, size_t skip, bool more);
-void fail(struct fd *f, int fd, int err);
+bool keep(struct table *t, struct fd *f, int fd, const struct iovec *iov, int n, size_t skip, bool more);
+bool fail(struct fd *f, int fd, int err);
 bool drain(struct backlog *b);
 void drain_ready(struct table *t);
 void give_up_late(struct table *t);
+void abandon(struct table *t);
+void drain_table(struct table *t, int64_t until);
 void drain_all(int ms);
+bool give_up_one(struct table *t);
+void forget_backlogs(struct table *t);
 void drop_backlog(struct backlog *b);
 void close_behind(struct table *t, struct fd *f, int fd);
 void edge(const struct fd *f, int fd);
@@ -254,11 +254,19 @@ bool wait_drained(struct fd *f, int fd, int ms);
 struct table *stream_lock(struct fd *f);
 void stream_unlock(struct table *t);
 bool straight(int fd);
+void before_wait(int fd);
+int obstacle(struct table *t, struct fd *f, int fd);
+void cork_now(struct fd *f, int fd);
+int broken(int err, int flags);
 
 /* wrap_fd.c */
 void fd_shared(int fd);
 
+/* wrap_opt.c */
+void fd_nonblock(int fd, bool on);
+
 /* exec_fault.c */
+extern bool faulty;
 long send_now(struct table *t, int fd, const struct msghdr *msg, int flags);
 void run_faulty(struct table *t, struct esca_entry *e, int n, const struct executor *how);
 
@@ -266,9 +274,12 @@ void run_faulty(struct table *t, struct esca_entry *e, int n, const struct execu
 bool entry_breaks(const struct esca_entry *e);
 void plain_run(struct table *t, struct esca_entry *e, int n);
 
-/* wrap_life.c */
+/* fork.c */
 bool in_vfork_child(void);
+
+/* wrap_life.c */
 void leave(int ms);
+void off(const char *why);
 
 /* signals.c */
 void requeue(void);
@@ -278,6 +289,10 @@ void catch_fatal(void);
 extern bool done;		/* nothing is recorded any more */
 void stats_print(void);
 void table_begins(struct table *t);
+
+/* fork.c */
+void share(bool all);
+void watch_forks(void);
 
 /* Whether a wrapper has to keep out of it. */
 static inline bool bypass(void)
@@ -297,6 +312,14 @@ static inline void end(void)
 	__asm__ volatile("" ::: "memory");
 	if (!--thr.depth && unlikely(thr.npending))
 		requeue();
+}
+
+/* Whether the program has closed it, and the kernel not yet. */
+static inline bool fd_closed(int fd)
+{
+	struct fd *f = stream_of(fd);
+
+	return f && f->flags & F_CLOSED && !bypass();
 }
 
 static inline int fails(int err)

@@ -75,10 +75,7 @@ int hide(int fd)
 		raw(SYS_close, fd);
 		fd = moved;
 	}
-	if (fd_of(fd)) {
-		fd_reset(fd);
-		fds[fd].kind = FD_PRIVATE;
-	}
+	fd_private(fd);
 	return fd;
 }
 

@@ -6,11 +6,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -23,7 +26,7 @@
 
 #define REALS(X)								\
 	X(send) X(sendto) X(sendmsg) X(sendmmsg) X(write) X(writev)		\
-	X(sendfile) X(splice) X(tee) X(vmsplice) X(copy_file_range)		\
+	X(sendfile) X(splice)							\
 	X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(read) X(readv)		\
 	X(shutdown) X(close) X(close_range) X(closefrom)			\
 	X(accept) X(accept4) X(connect) X(socket) X(socketpair) X(pipe) X(pipe2)\
@@ -35,11 +38,13 @@
 	X(poll) X(ppoll) X(select) X(pselect)					\
 	X(nanosleep) X(clock_nanosleep) X(usleep) X(sleep) X(pause)		\
 	X(sigsuspend) X(wait) X(waitpid) X(wait3) X(wait4) X(waitid)		\
-	X(fork) X(vfork) X(posix_spawn) X(posix_spawnp) X(popen) X(system)	\
+	X(_Fork) X(vfork) X(clone) X(posix_spawn) X(posix_spawnp) X(popen) X(system)	\
 	X(execve) X(execv) X(execvp) X(execvpe) X(fexecve)			\
 	X(_exit) X(sigaction) X(syscall)					\
 	X(pthread_cond_wait) X(pthread_cond_timedwait) X(pthread_cond_clockwait)\
-	X(pthread_join) X(sem_wait) X(sem_timedwait)
+	X(pthread_join) X(sem_wait) X(sem_timedwait)				\
+	X(fsync) X(fdatasync) X(flock) X(sigwait) X(sigwaitinfo) X(sigtimedwait)\
+	X(fclose) X(quick_exit) X(prctl)
 
 struct reals {
 #define X(name) __typeof__(&name) name;

@@ -5,8 +5,6 @@
  */
 #include "preload.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
@@ -40,20 +38,62 @@ void unlock_table(struct table *t)
 		unlock_mutex(&t->lock);
 }
 
-/* Locks the table that holds something of @f, and returns it; NULL: none does. */
+/*
+ * The table whose lock guards a stream: that which holds something of it, or else that
+ * of the thread that waits for it and may record something at any time.
+ */
+static struct table *home(const struct fd *f)
+{
+	struct table *t = __atomic_load_n(&f->owner, __ATOMIC_ACQUIRE);
+	int ep;
+
+	if (f->kind != FD_STREAM || t)
+		return f->kind == FD_EPOLL ? NULL : t;
+	ep = __atomic_load_n(&f->ep, __ATOMIC_ACQUIRE);
+	return ep >= 0 && fds[ep].kind == FD_EPOLL ? __atomic_load_n(&fds[ep].owner, __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* Locks it, and returns it; NULL: nobody holds or waits for it. */
 struct table *lock_of(struct fd *f)
 {
 	struct table *t;
 
 	for (;;) {
-		t = __atomic_load_n(&f->owner, __ATOMIC_ACQUIRE);
-		if (f->kind == FD_EPOLL)
-			return NULL;
+		t = home(f);
 		lock_table(t);
-		if (t == __atomic_load_n(&f->owner, __ATOMIC_RELAXED))
+		if (t == home(f))
 			return t;
 		unlock_table(t);
 	}
+}
+
+/* All of them, for a fork: what a child is left with is whole. */
+void lock_tables(void)
+{
+	struct table *t;
+
+	lock_mutex(&tables_lock);
+	for (t = tables; t; t = t->next)
+		lock_table(t);
+}
+
+void unlock_tables(void)
+{
+	struct table *t;
+
+	for (t = tables; t; t = t->next)
+		unlock_table(t);
+	unlock_mutex(&tables_lock);
+}
+
+/* In a child, whose only thread cannot tell any more whether it has to unlock them. */
+void renew_locks(void)
+{
+	struct table *t;
+
+	for (t = tables; t; t = t->next)
+		pthread_mutex_init(&t->lock, NULL);
+	pthread_mutex_init(&tables_lock, NULL);
 }
 
 static bool table_init(struct table *t)
@@ -245,15 +285,14 @@ int build(struct table *t, struct record *r, int n)
 {
 	struct fd *f = &fds[r->fd];
 	struct esca_entry *e;
-	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (r->more ? MSG_MORE : 0), on = 1;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (r->more ? MSG_MORE : 0);
 
 	n = build_ctl(t, r, f, n);
 	r->send = r->shutdown = r->close = -1;
 	r->nsends = 0;
 	if (r->bytes) {
 		/* Or else it is said in one, and no cork was needed. */
-		if (f->cork && !f->corked && !raw(SYS_setsockopt, r->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)))
-			f->corked = true;
+		cork_now(f, r->fd);
 		r->send = n;
 		n = coalesce ? build_send(t, r, n, flags) : build_each(t, r, n, flags);
 		r->nsends = n - r->send;
@@ -358,16 +397,19 @@ void flush_all(void)
 	end();
 }
 
-/* Runs what is recorded of @f by plain calls. With the lock of its table. */
-void settle(struct fd *f)
+/*
+ * Runs what is recorded of @f by plain calls. @t is what has been locked: if that is not
+ * where it is recorded, it has been since, by another thread at the same time.
+ */
+void settle(struct table *t, struct fd *f)
 {
 	struct record *r = f->rec;
-	struct table *t = f->owner;
+	struct esca_entry e[SPANS + 3], *entries;
 	int n;
-	struct esca_entry e[SPANS + 3], *entries = t ? t->entries : NULL;
 
-	if (!r)
+	if (!r || !t || f->owner != t)
 		return;
+	entries = t->entries;
 	t->entries = e;
 	n = build(t, r, 0);
 	detach(r);
@@ -384,46 +426,9 @@ void settle(struct fd *f)
  * Settles it so that nothing of it is left with us, for a call after which the
  * bytes that somebody else sends there would overtake a backlog.
  */
-void settle_fully(struct fd *f, int fd)
+void settle_fully(struct table *t, struct fd *f, int fd)
 {
-	settle(f);
-	if (f->backlog && !wait_drained(f, fd, LEAVE_MS) && f->backlog)
+	settle(t, f);
+	if (f->backlog && f->owner == t && !wait_drained(f, fd, LEAVE_MS))
 		fail(f, fd, ETIMEDOUT);
-}
-
-/* In a child: what was recorded and what was kept is the parent's to send. */
-void tables_forked(void)
-{
-	struct table *t;
-	int i;
-
-	forked_child = true;
-	pthread_mutex_init(&tables_lock, NULL);
-	for (t = tables; t; t = t->next) {
-		pthread_mutex_init(&t->lock, NULL);
-		for (i = 0; i < t->nrecs; i++)
-			if (t->rec[i].fd >= 0)
-				fds[t->rec[i].fd].rec = NULL;
-		t->nrecs = 0;
-		t->fill = 0;
-		while (t->backlogs) {
-			fds[t->backlogs->fd].flags |= F_LOST;
-			drop_backlog(t->backlogs);
-		}
-		if (t->watch >= 0) {
-			raw(SYS_close, t->watch);
-			fd_reset(t->watch);
-			t->watch = -1;
-		}
-		executor->forget(t);
-		t->used = t == thr.table;
-		memset(&t->stats, 0, sizeof(t->stats));
-	}
-	forked_child = false;
-	for (i = 0; i <= fds_high(); i++) {
-		if (fds[i].kind == FD_STREAM)
-			fds[i].flags |= F_FOREIGN;
-		else if (fds[i].kind == FD_EPOLL)
-			fds[i].flags |= F_SHARED;
-	}
 }

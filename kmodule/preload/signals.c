@@ -26,16 +26,40 @@ static bool fault(int sig)
 void requeue(void)
 {
 	uint32_t n = thr.npending, i;
-	siginfo_t infos[8];
+	siginfo_t infos[PENDING];
 
-	memcpy(infos, thr.pending, sizeof(infos));
+	memcpy(infos, thr.pending, n * sizeof(*infos));
 	thr.npending = 0;
 	for (i = 0; i < n; i++)
 		raw(SYS_rt_tgsigqueueinfo, raw(SYS_getpid), raw(SYS_gettid), infos[i].si_signo, &infos[i]);
 }
 
-/* The signal's default ends the process: what is recorded leaves first. */
-static void end_process(int sig)
+/*
+ * Puts a signal off until our state is whole again; false: there are too many. As in the kernel,
+ * one that is not of real time waits once. A wait that the table is about to come to must not sleep over it.
+ */
+static bool put_off(const siginfo_t *info)
+{
+	uint32_t i;
+
+	for (i = 0; i < thr.npending && info->si_signo < SIGRTMIN; i++)
+		if (thr.pending[i].si_signo == info->si_signo)
+			break;
+	if (i == PENDING)
+		return false;
+	if (i == thr.npending || info->si_signo >= SIGRTMIN)
+		thr.pending[thr.npending++] = *info;
+	if (thr.sleep)
+		*thr.sleep = (struct timespec){};
+	thr.ran++;
+	return true;
+}
+
+/*
+ * The signal's default ends the process: what is recorded leaves first. A fault is left to
+ * happen again, so that what is dumped shows it.
+ */
+static void end_process(int sig, bool again)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	sigset_t set;
@@ -45,6 +69,8 @@ static void end_process(int sig)
 		stats_print();
 	}
 	REAL(sigaction)(sig, &dfl, NULL);
+	if (again)
+		return;
 	raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), sig);
 	sigemptyset(&set);
 	sigaddset(&set, sig);
@@ -63,25 +89,22 @@ static void ours(int sig, siginfo_t *info, void *context)
 		raw(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, 8);
 		__builtin_longjmp(thr.copying, 1);
 	}
-	if (thr.depth && !fault(sig) && thr.npending < 8) {
+	if (thr.depth && !fault(sig) && put_off(info)) {
 		if (act.sa_flags & SA_RESETHAND)
 			REAL(sigaction)(sig, &(struct sigaction){ .sa_sigaction = ours, .sa_mask = act.sa_mask,
 				.sa_flags = act.sa_flags | SA_SIGINFO }, NULL);
-		thr.pending[thr.npending++] = *info;
-		thr.ran++;
 		return;
 	}
 	if (act.sa_handler == SIG_DFL) {
-		end_process(sig);
+		end_process(sig, info->si_code > 0 && (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL));
 		errno = err;
 		return;
 	}
 	if (act.sa_flags & SA_RESETHAND)
 		caught[sig] = false;
 	thr.ran++;
-	thr.handlers++;
 	act.sa_sigaction(sig, info, context);	/* of one that takes less, the rest is not looked at */
-	if (!--thr.handlers && !bypass())
+	if (!bypass())
 		flush_mine();
 	errno = err;
 }

@@ -59,10 +59,11 @@ static void thread_ends(void *table)
 	lock_table(t);
 	flush(t, executor);
 	unlock_table(t);
-	drain_all(LEAVE_MS);
+	drain_table(t, now_ms() + LEAVE_MS);
+	abandon(t);
 	executor->forget(t);
 	thr.table = NULL;
-	t->used = false;
+	__atomic_store_n(&t->used, false, __ATOMIC_RELEASE);
 	end();
 }
 
@@ -116,6 +117,8 @@ __attribute__((constructor)) static void start(void)
 		return;
 	pthread_key_create(&key, thread_ends);
 	executor = choose(name && *name ? name : "auto");
+	if (executor)
+		watch_forks();
 	/* Of a program that this one executes nobody wants to know. */
 	unsetenv("ESCA_PRELOAD_SAY");
 	if (!want_stats && say_fd >= 0) {

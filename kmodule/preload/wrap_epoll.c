@@ -78,7 +78,7 @@ static int stream_ctl(struct fd *f, int fd, int ep, int op, struct epoll_event *
 		t->stats.ctls++;
 	} else {
 		if (stranger || (op == EPOLL_CTL_ADD && f->known.in && f->want.in && f->ep != ep)) {
-			settle_fully(f, fd);
+			settle_fully(t, f, fd);
 			f->flags |= F_FOREIGN;
 		}
 		settle_ctl(f, fd);
@@ -112,8 +112,8 @@ static struct table *waiter(int ep)
 	t = my_table();
 	if (!t || set->owner == t)
 		return t;
-	if (!set->owner || !set->owner->used) {
-		set->owner = t;
+	if (!set->owner || !__atomic_load_n(&set->owner->used, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&set->owner, t, __ATOMIC_RELEASE);
 		return t;
 	}
 	if (!(set->flags & F_SHARED)) {
@@ -123,20 +123,28 @@ static struct table *waiter(int ep)
 	return t;
 }
 
-/* Watches those with a backlog in the set that is waited on. */
-static void nest(struct table *t, int ep)
+/* Watches those with a backlog in the set that is waited on. False: it cannot be. */
+static bool nest(struct table *t, int ep)
 {
 	struct epoll_event mark = { .events = EPOLLIN, .data.u64 = WATCH_MARK };
+	long ret;
 
 	if (fds[ep].flags & F_NESTED)
-		return;
-	raw(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, t->watch, &mark);
+		return true;
+	ret = raw(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, t->watch, &mark);
+	if (ret && ret != -EEXIST)
+		return false;
 	fds[ep].flags |= F_NESTED;
+	return true;
 }
 
-/* Takes our own event out, and sends what there is room for. */
-static int harvest(struct table *t, struct epoll_event *ev, int n)
+/*
+ * Takes our own event out, and sends what there is room for. Of a set that many wait on
+ * it is perhaps another thread's.
+ */
+static int harvest(struct epoll_event *ev, int n)
 {
+	struct table *t;
 	int i;
 
 	for (i = 0; i < n; i++)
@@ -146,17 +154,23 @@ static int harvest(struct table *t, struct epoll_event *ev, int n)
 		return n;
 	memmove(ev + i, ev + i + 1, (n - i - 1) * sizeof(*ev));
 	begin();
-	lock_table(t);
-	drain_ready(t);
-	unlock_table(t);
+	for (t = __atomic_load_n(&tables, __ATOMIC_ACQUIRE); t; t = t->next) {
+		lock_table(t);
+		drain_ready(t);
+		unlock_table(t);
+	}
 	end();
 	return n - 1;
 }
 
-/* How long the wait may be, for closed sockets to be given up. */
-static int shortened(struct table *t, int ms)
+/* How long the wait may be, for closed sockets to be given up, and backlogs that no set reports. */
+static int shortened(struct table *t, int ep, int ms)
 {
-	return t->nlingers && (ms < 0 || ms > 1000) ? 1000 : ms;
+	int most = t->nlingers ? 1000 : -1;
+
+	if (t->backlogs && !(fds[ep].flags & F_NESTED))
+		most = SLICE_MS;
+	return most > 0 && (ms < 0 || ms > most) ? most : ms;
 }
 
 /* Runs the table, alone; or with the wait, whose result it returns. */
@@ -173,8 +187,8 @@ static long turn(struct table *t, int ep, struct epoll_event *ev, int max, int m
 	if (with_wait && !t->backlogs)
 		n = flush_and_wait(t, ep, ev, max, ms);
 	flush(t, executor);
-	if (t->backlogs)
-		nest(t, ep);
+	if (t->backlogs && !nest(t, ep))
+		drain_ready(t);
 	unlock_table(t);
 	end();
 	return n;
@@ -191,16 +205,16 @@ static long turn(struct table *t, int ep, struct epoll_event *ev, int max, int m
 		int ms_ = (ms);							\
 		long n_;							\
 		for (;;) {							\
-			n_ = turn(t, ep, ev, max, shortened(t, ms_), with_wait);\
+			n_ = turn(t, ep, ev, max, shortened(t, ep, ms_), with_wait);\
 			if (n_ == -ENOSYS) {					\
-				int ask = thr.ran == ran_ ? shortened(t, ms_) : 0;\
+				int ask = thr.ran == ran_ ? shortened(t, ep, ms_) : 0;\
 				n_ = call(ask);					\
 				if (n_ < 0)					\
 					n_ = -errno;				\
 				t->stats.waits++;				\
 			}							\
 			if (n_ > 0)						\
-				n_ = harvest(t, ev, n_);			\
+				n_ = harvest(ev, n_);			\
 			if (!n_ && thr.ran != ran_ && (ms))			\
 				n_ = -EINTR;					\
 			if (n_ || !(ms))					\
@@ -240,15 +254,21 @@ EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int max, int ms, const si
 EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *ts, const sigset_t *mask)
 {
 	struct table *t = bypass() ? NULL : waiter(ep);
+	uint32_t ran = thr.ran;
 	int64_t ms;
+	int n;
 
 	if (!reals.epoll_pwait2 && reals.ready)
 		return fails(ENOSYS);
 	if (!t || max <= 0 || (ts && (ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000 || ts->tv_sec < 0)))
 		return REAL(epoll_pwait2)(ep, ev, max, ts, mask);
 	turn(t, ep, ev, max, 0, false);
-	if (!t->backlogs)
-		return REAL(epoll_pwait2)(ep, ev, max, ts, mask);
+	if (!t->backlogs) {
+		n = REAL(epoll_pwait2)(ep, ev, max, thr.ran == ran ? ts : &(struct timespec){}, mask);
+		return !n && thr.ran != ran && !(ts && !ts->tv_sec && !ts->tv_nsec) ? fails(EINTR) : n;
+	}
+	if (thr.ran != ran)
+		return fails(EINTR);
 	/* In whole milliseconds, while there is something to look after. */
 	ms = !ts ? -1 : ts->tv_sec > 1000000 ? 1000000000 : ts->tv_sec * 1000 + (ts->tv_nsec + 999999) / 1000000;
 	return epoll_pwait(ep, ev, max, ms, mask);

@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* Where descriptors come from, what is set on them, and where they go. */
+/* Where descriptors come from, and where they go. */
 #include "preload.h"
 #include "real.h"
 
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
-
-#ifndef TCP_ULP
-#define TCP_ULP 31
-#endif
 
 /* The descriptor comes into other hands too: nothing of it is with us from now on. */
 void fd_shared(int fd)
@@ -29,7 +22,7 @@ void fd_shared(int fd)
 	if (f->kind != FD_STREAM)
 		return;
 	t = stream_lock(f);
-	settle_fully(f, fd);
+	settle_fully(t, f, fd);
 	f->flags |= F_FOREIGN;
 	stream_unlock(t);
 }
@@ -74,9 +67,7 @@ static bool close_stream(struct fd *f, int fd, int *ret)
 		t->stats.calls++;
 		goto out;
 	}
-	settle(f);
-	if (f->backlog && f->flags & F_FOREIGN)
-		settle_fully(f, fd);
+	settle(t, f);
 	if (f->backlog) {
 		close_behind(t, f, fd);
 		goto out;
@@ -127,11 +118,11 @@ static bool vacate(int fd)
 		close_set(fd);
 	} else if (f->kind == FD_STREAM) {
 		t = stream_lock(f);
-		settle_fully(f, fd);
+		settle_fully(t, f, fd);
 		if (f->kind == FD_STREAM)
 			fd_reset(fd);
 		stream_unlock(t);
-	} else {
+	} else if (f->kind != FD_UNKNOWN) {
 		fd_reset(fd);
 	}
 	return true;
@@ -148,7 +139,7 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 	if (flags & ~CLOSE_RANGE_UNSHARE || first > last)
 		return flags & CLOSE_RANGE_CLOEXEC ? REAL(close_range)(first, last, flags) : fails(EINVAL);
 	flush_all();
-	for (i = first; i <= last && i < (unsigned int)nfds; i++) {
+	for (i = first; i <= last && i <= (unsigned int)fds_high(); i++) {
 		if (vacate(i))
 			continue;
 		if (i > from)
@@ -163,13 +154,27 @@ EXPORT void closefrom(int first)
 	close_range(first < 0 ? 0 : first, ~0U, 0);
 }
 
-/* Whether it is worth trying again: numbers were taken by what is closed in the table. */
+/*
+ * Whether it is worth trying again: numbers were taken by what is closed in the table, or
+ * lingers.
+ */
 static bool freed(int ret)
 {
-	if (ret >= 0 || (errno != EMFILE && errno != ENFILE) || bypass() || !thr.table || !thr.table->nrecs)
+	struct table *t = thr.table;
+	bool some;
+
+	if (ret >= 0 || (errno != EMFILE && errno != ENFILE) || bypass() || !t)
 		return false;
-	flush_all();
-	return true;
+	if (t->nrecs) {
+		flush_all();
+		return true;
+	}
+	begin();
+	lock_table(t);
+	some = give_up_one(t);
+	unlock_table(t);
+	end();
+	return some;
 }
 
 static int fresh(int fd)
@@ -183,7 +188,7 @@ static int fresh(int fd)
 #define MAKES(call)						\
 	({							\
 		int fd_ = (call);				\
-		if (unlikely(fd_ < 0) && freed(fd_))		\
+		while (unlikely(fd_ < 0) && freed(fd_))		\
 			fd_ = (call);				\
 		fresh(fd_);					\
 	})
@@ -218,7 +223,7 @@ EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 
 	wait_ahead(fd);
 	got = REAL(accept)(fd, addr, len);
-	if (got < 0 && freed(got))
+	while (got < 0 && freed(got))
 		got = REAL(accept)(fd, addr, len);
 	return accepted(got, 0);
 }
@@ -229,7 +234,7 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 
 	wait_ahead(fd);
 	got = REAL(accept4)(fd, addr, len, flags);
-	if (got < 0 && freed(got))
+	while (got < 0 && freed(got))
 		got = REAL(accept4)(fd, addr, len, flags);
 	return accepted(got, flags);
 }
@@ -276,7 +281,7 @@ EXPORT int socketpair(int domain, int type, int protocol, int fd[2])
 {
 	int ret = REAL(socketpair)(domain, type, protocol, fd);
 
-	if (freed(ret))
+	while (freed(ret))
 		ret = REAL(socketpair)(domain, type, protocol, fd);
 	return fresh_two(ret, fd);
 }
@@ -285,7 +290,7 @@ EXPORT int pipe2(int fd[2], int flags)
 {
 	int ret = REAL(pipe2)(fd, flags);
 
-	if (freed(ret))
+	while (freed(ret))
 		ret = REAL(pipe2)(fd, flags);
 	return fresh_two(ret, fd);
 }
@@ -335,22 +340,28 @@ EXPORT int openat64(int dir, const char *path, int flags, ...)
 	return MAKES(REAL(openat64)(dir, path, flags, mode));
 }
 
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+
+EXPORT int __open_2(const char *path, int flags)
+{
+	return open(path, flags);
+}
+
+EXPORT int __open64_2(const char *path, int flags)
+{
+	return open64(path, flags);
+}
+
 static void duplicated(int fd)
 {
 	if (!bypass())
 		fd_shared(fd);
 }
 
-static bool closed(int fd)
-{
-	struct fd *f = stream_of(fd);
-
-	return f && f->flags & F_CLOSED && !bypass();
-}
-
 EXPORT int dup(int fd)
 {
-	if (closed(fd))
+	if (fd_closed(fd))
 		return fails(EBADF);
 	duplicated(fd);
 	return MAKES(REAL(dup)(fd));
@@ -358,7 +369,7 @@ EXPORT int dup(int fd)
 
 EXPORT int dup2(int from, int to)
 {
-	if (closed(from))
+	if (fd_closed(from))
 		return fails(EBADF);
 	if (from != to) {
 		duplicated(from);
@@ -372,7 +383,7 @@ EXPORT int __dup2(int from, int to) __attribute__((alias("dup2")));
 
 EXPORT int dup3(int from, int to, int flags)
 {
-	if (closed(from))
+	if (fd_closed(from))
 		return fails(EBADF);
 	duplicated(from);
 	if (from != to && !bypass() && !vacate(to))
@@ -380,31 +391,20 @@ EXPORT int dup3(int from, int to, int flags)
 	return REAL(dup3)(from, to, flags);
 }
 
+/* It closes its number where we do not see it. */
+EXPORT int fclose(FILE *file)
+{
+	struct fd *f = bypass() ? NULL : fd_of(fileno(file));
+
+	if (f && (f->kind == FD_QUIET || f->kind == FD_STREAM))
+		vacate(fileno(file));
+	return REAL(fclose)(file);
+}
+
 EXPORT FILE *fdopen(int fd, const char *mode)
 {
 	duplicated(fd);
 	return REAL(fdopen)(fd, mode);
-}
-
-/* The program sets whether calls on it wait. */
-static void set_nonblock(int fd, bool on)
-{
-	struct fd *f = fd_of(fd);
-	struct table *t;
-
-	if (!f || bypass())
-		return;
-	if (f->kind == FD_QUIET)
-		fd_reset(fd);
-	if (f->kind != FD_STREAM || !(f->flags & F_NONBLOCK) == !on)
-		return;
-	t = stream_lock(f);
-	settle(f);
-	if (on)
-		f->flags |= F_NONBLOCK;
-	else
-		f->flags &= ~F_NONBLOCK;
-	stream_unlock(t);
 }
 
 EXPORT int fcntl(int fd, int cmd, ...)
@@ -417,8 +417,10 @@ EXPORT int fcntl(int fd, int cmd, ...)
 	va_start(ap, cmd);
 	arg = va_arg(ap, long);
 	va_end(ap);
-	if (closed(fd))
+	if (fd_closed(fd))
 		return fails(EBADF);
+	if ((cmd == F_SETLKW || cmd == F_OFD_SETLKW) && !bypass())
+		flush_mine();
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
 		duplicated(fd);
 		return MAKES(REAL(fcntl)(fd, cmd, arg));
@@ -427,7 +429,7 @@ EXPORT int fcntl(int fd, int cmd, ...)
 	if (ret)
 		return ret;
 	if (cmd == F_SETFL)
-		set_nonblock(fd, arg & O_NONBLOCK);
+		fd_nonblock(fd, arg & O_NONBLOCK);
 	if (cmd == F_SETFD && f && !bypass()) {
 		if (arg & FD_CLOEXEC)
 			f->flags |= F_CLOEXEC;
@@ -439,124 +441,3 @@ EXPORT int fcntl(int fd, int cmd, ...)
 
 EXPORT int fcntl64(int fd, int cmd, ...) __attribute__((alias("fcntl")));
 EXPORT int __fcntl(int fd, int cmd, ...) __attribute__((alias("fcntl")));
-
-EXPORT int ioctl(int fd, unsigned long cmd, ...)
-{
-	struct fd *f = stream_of(fd);
-	va_list ap;
-	void *arg;
-	int ret;
-
-	va_start(ap, cmd);
-	arg = va_arg(ap, void *);
-	va_end(ap);
-	if (closed(fd))
-		return fails(EBADF);
-	if (cmd == FIONREAD || cmd == FIONBIO || cmd == FIOCLEX || cmd == FIONCLEX) {
-		ret = REAL(ioctl)(fd, cmd, arg);
-		if (!ret && cmd == FIONBIO)
-			set_nonblock(fd, *(int *)arg);
-		if (!ret && f && cmd == FIONCLEX)
-			f->flags &= ~F_CLOEXEC;
-		return ret;
-	}
-	if (f && !straight(fd) && errno != EAGAIN)
-		return -1;
-	ret = REAL(ioctl)(fd, cmd, arg);
-	if (!ret && f && f->backlog && cmd == SIOCOUTQ)
-		*(int *)arg += f->backlog->len - f->backlog->off;
-	return ret;
-}
-
-/*
- * TCP_CORK is only noted while nothing has been sent under it: what is corked and
- * recorded leaves in one send, which needs none.
- */
-static bool take_cork(struct fd *f, int fd, bool on)
-{
-	struct table *t = stream_lock(f);
-	bool taken = recordable(f) && !f->corked && coalesce;
-
-	if (taken) {
-		record_of(f, fd);
-		t->stats.corks++;
-	} else {
-		settle(f);
-		f->corked = on;
-	}
-	f->cork = on;
-	stream_unlock(t);
-	return taken;
-}
-
-EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
-{
-	struct fd *f = stream_of(fd);
-
-	if (!f || bypass())
-		return REAL(setsockopt)(fd, level, name, value, len);
-	if (level == IPPROTO_TCP && name == TCP_CORK && len == sizeof(int) && value && !(f->flags & F_CLOSED) && !f->err) {
-		if (take_cork(f, fd, *(const int *)value))
-			return 0;
-		return REAL(setsockopt)(fd, level, name, value, len);
-	}
-	if (level == IPPROTO_TCP && name == TCP_ULP)
-		fd_shared(fd);	/* what is written is not what is sent */
-	else if (!straight(fd) && errno != EAGAIN && errno != EPIPE)
-		return -1;
-	return REAL(setsockopt)(fd, level, name, value, len);
-}
-
-EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
-{
-	struct fd *f = stream_of(fd);
-	struct table *t;
-	int err = 0;
-
-	if (!f || bypass())
-		return REAL(getsockopt)(fd, level, name, value, len);
-	if (f->flags & F_CLOSED)
-		return fails(EBADF);
-	t = stream_lock(f);
-	settle(f);
-	if (level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int)) {
-		err = f->err;
-		f->err = 0;
-	}
-	stream_unlock(t);
-	if (!err)
-		return REAL(getsockopt)(fd, level, name, value, len);
-	*(int *)value = err;
-	*len = sizeof(int);
-	return 0;
-}
-
-EXPORT int shutdown(int fd, int how)
-{
-	struct fd *f = stream_of(fd);
-	struct table *t;
-	bool taken = false;
-	int err;
-
-	if (!f || bypass())
-		return REAL(shutdown)(fd, how);
-	t = stream_lock(f);
-	if (how == SHUT_WR && recordable(f)) {
-		record_of(f, fd)->shut = how + 1;
-		f->shut = how + 1;
-		t->stats.calls++;
-		taken = true;
-	} else {
-		settle(f);
-	}
-	err = f->flags & F_CLOSED ? EBADF : 0;
-	if (!err && !taken && f->backlog && (how == SHUT_WR || how == SHUT_RDWR)) {
-		f->backlog->shut = how + 1;
-		f->shut = how + 1;
-		taken = true;
-	}
-	stream_unlock(t);
-	if (err)
-		return fails(err);
-	return taken ? 0 : REAL(shutdown)(fd, how);
-}

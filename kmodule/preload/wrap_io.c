@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* Sends, which are recorded, and receives, which never are. */
+/* Sends, which are recorded. */
 #include "preload.h"
 #include "real.h"
 
@@ -32,14 +32,14 @@ void stream_unlock(struct table *t)
 }
 
 /* A call that may wait for somebody is about to be made on a descriptor not recorded. */
-static void before_wait(int fd)
+void before_wait(int fd)
 {
 	if (thr.table && thr.table->nrecs && may_block(fd))
 		flush_mine();
 }
 
 /* What a program gets that writes to a connection that has ended. */
-static int broken(int err, int flags)
+int broken(int err, int flags)
 {
 	if (err == EPIPE && !(flags & MSG_NOSIGNAL))
 		raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), SIGPIPE);
@@ -47,10 +47,10 @@ static int broken(int err, int flags)
 }
 
 /*
- * Why nothing can be sent on it now; 0: nothing is in the way. @flags of the
- * descriptor decide whether to wait for a backlog.
+ * Why nothing can be sent on it now; 0: nothing is in the way. It waits for a backlog
+ * if the program would have waited for the socket. @t is what has been locked.
  */
-static int obstacle(struct fd *f, int fd)
+int obstacle(struct table *t, struct fd *f, int fd)
 {
 	int err;
 
@@ -58,7 +58,7 @@ static int obstacle(struct fd *f, int fd)
 		return EBADF;
 	if (f->flags & F_LOST)
 		return EIO;
-	if (f->backlog && !f->err && !f->shut) {
+	if (f->backlog && f->owner == t && !f->err && !f->shut) {
 		if (!(f->flags & F_NONBLOCK))
 			wait_drained(f, fd, LINGER_MS);
 		else
@@ -72,6 +72,15 @@ static int obstacle(struct fd *f, int fd)
 	if (f->shut)
 		return EPIPE;
 	return f->backlog ? EAGAIN : 0;
+}
+
+/* The kernel learns of a cork that was only noted, before a call that needs it. */
+void cork_now(struct fd *f, int fd)
+{
+	int on = 1;
+
+	if (f->cork && !f->corked && !raw(SYS_setsockopt, fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)))
+		f->corked = true;
 }
 
 /*
@@ -104,13 +113,11 @@ static long send_behind(struct table *t, struct fd *f, int fd, const struct msgh
 	struct iovec v[SPANS + MOST_IOV];
 	struct msghdr m = { .msg_iov = v };
 	long ret, queued = r->bytes;
-	int on = 1;
 
 	memcpy(v, r->span, r->nspans * sizeof(*v));
 	memcpy(v + r->nspans, msg->msg_iov, msg->msg_iovlen * sizeof(*v));
 	m.msg_iovlen = r->nspans + msg->msg_iovlen;
-	if (f->cork && !f->corked && !raw(SYS_setsockopt, fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)))
-		f->corked = true;
+	cork_now(f, fd);
 	t->stats.direct++;
 	ret = send_now(t, fd, &m, flags & MSG_MORE);
 	r->bytes = 0;
@@ -177,11 +184,12 @@ static bool send_stream(int fd, const struct msghdr *msg, int flags, ssize_t *re
 		return false;
 	}
 	t = stream_lock(f);
-	r = -obstacle(f, fd);
+	r = -obstacle(t, f, fd);
 	if (!r && !take(t, f, fd, msg, flags, &r)) {
-		settle(f);
-		r = -obstacle(f, fd);
+		settle(t, f);
+		r = -obstacle(t, f, fd);
 		taken = r;
+		cork_now(f, fd);
 	}
 	stream_unlock(t);
 	if (!taken) {
@@ -258,7 +266,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return msg && send_stream(fd, msg, flags, &ret) ? ret : REAL(sendmsg)(fd, msg, flags);
 }
 
-/* Before a call on it that is not recorded. False: it fails, with errno. */
+/* Before a send on it that is not recorded. False: it fails, with errno. */
 bool straight(int fd)
 {
 	struct fd *f = stream_of(fd);
@@ -272,8 +280,9 @@ bool straight(int fd)
 		return true;
 	}
 	t = stream_lock(f);
-	settle(f);
-	err = obstacle(f, fd);
+	settle(t, f);
+	err = obstacle(t, f, fd);
+	cork_now(f, fd);
 	stream_unlock(t);
 	if (err)
 		broken(err, 0);
@@ -282,6 +291,11 @@ bool straight(int fd)
 
 EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags)
 {
+	unsigned int i;
+
+	for (i = 0; i < n && !bypass(); i++)
+		if (v[i].msg_hdr.msg_controllen)
+			passed_on(&v[i].msg_hdr);
 	return straight(fd) ? REAL(sendmmsg)(fd, v, n, flags) : -1;
 }
 
@@ -317,33 +331,32 @@ static bool take_file(struct table *t, struct fd *f, int out, int in, off_t *off
 }
 
 /*
- * The header first, which says that more comes, and the file by the kernel. Between
- * the two no other thread gets at the socket.
+ * The header first, which says that more comes. The file goes by the kernel, and
+ * without a lock, since that may wait for a disk.
  */
-static long send_file(struct table *t, struct fd *f, int out, int in, off_t *off, size_t n)
+static long ahead_of_file(struct table *t, struct fd *f, int out, bool *pushed)
 {
-	bool header = f->rec && f->rec->bytes && coalesce;
-	int err, cork = 0;
+	bool header = f->rec && f->owner == t && f->rec->bytes && coalesce;
 	long ret;
 
 	if (header)
 		f->rec->more = true;
-	settle(f);
-	err = obstacle(f, out);
-	if (err)
-		return -err;
-	t->stats.direct++;
-	ret = raw(SYS_sendfile, out, in, off, n);
-	if (ret <= 0 && header && !f->corked)
-		raw(SYS_setsockopt, out, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+	settle(t, f);
+	ret = -obstacle(t, f, out);
+	cork_now(f, out);
+	*pushed = !header || f->corked;
+	if (t)
+		t->stats.direct++;
 	return ret;
 }
 
 EXPORT ssize_t sendfile(int out, int in, off_t *off, size_t n)
 {
 	struct fd *f = stream_of(out);
+	bool taken, pushed = true;
 	struct table *t;
-	long ret = 0;
+	int cork = 0;
+	long ret;
 
 	if (bypass())
 		return REAL(sendfile)(out, in, off, n);
@@ -355,15 +368,17 @@ EXPORT ssize_t sendfile(int out, int in, off_t *off, size_t n)
 		return REAL(sendfile)(out, in, off, n);
 	}
 	t = stream_lock(f);
-	ret = -obstacle(f, out);
-	if (!ret && !(t && take_file(t, f, out, in, off, n, &ret))) {
-		if (t)
-			ret = send_file(t, f, out, in, off, n);
-		else
-			ret = raw(SYS_sendfile, out, in, off, n);
-	}
+	ret = -obstacle(t, f, out);
+	taken = ret || take_file(t, f, out, in, off, n, &ret);
+	if (!taken)
+		ret = ahead_of_file(t, f, out, &pushed);
 	stream_unlock(t);
-	return ret < 0 ? broken(-ret, 0) : ret;
+	if (taken || ret)
+		return ret < 0 ? broken(-ret, 0) : ret;
+	ret = REAL(sendfile)(out, in, off, n);
+	if (ret <= 0 && !pushed)	/* nothing has come behind the header */
+		raw(SYS_setsockopt, out, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+	return ret;
 }
 
 EXPORT ssize_t sendfile64(int out, int in, off64_t *off, size_t n) __attribute__((alias("sendfile")));
@@ -405,103 +420,4 @@ EXPORT int __dprintf_chk(int fd, int flag, const char *fmt, ...)
 	ret = vdprintf(fd, fmt, ap);
 	va_end(ap);
 	return ret;
-}
-
-/* Before a receive. False: the program has closed it. */
-static bool before_receive(int fd)
-{
-	struct fd *f = stream_of(fd);
-
-	if (bypass())
-		return true;
-	if (f && f->flags & F_CLOSED) {
-		errno = EBADF;
-		return false;
-	}
-	before_wait(fd);
-	return true;
-}
-
-/*
- * After one: an error of ours is said when there is nothing more to receive. Who looks
- * twice for an answer without coming round to wait is given what it is the answer to.
- */
-static ssize_t after_receive(int fd, ssize_t ret)
-{
-	struct fd *f = stream_of(fd);
-	struct table *t;
-	int err = ret ? errno : 0;
-
-	if (likely(ret > 0) || !f || (!f->rec && !f->err) || bypass())
-		return ret;
-	t = stream_lock(f);
-	if (f->rec && ret < 0 && err == EAGAIN && ++f->dry > 1)
-		settle(f);
-	if (f->err) {
-		err = f->err;
-		f->err = 0;
-		ret = -1;
-	}
-	stream_unlock(t);
-	errno = err;
-	return ret;
-}
-
-EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
-{
-	return before_receive(fd) ? after_receive(fd, REAL(recv)(fd, buf, n, flags)) : -1;
-}
-
-EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from, socklen_t *len)
-{
-	return before_receive(fd) ? after_receive(fd, REAL(recvfrom)(fd, buf, n, flags, from, len)) : -1;
-}
-
-EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
-{
-	return before_receive(fd) ? after_receive(fd, REAL(recvmsg)(fd, msg, flags)) : -1;
-}
-
-EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags, struct timespec *timeout)
-{
-	return before_receive(fd) ? after_receive(fd, REAL(recvmmsg)(fd, v, n, flags, timeout)) : -1;
-}
-
-EXPORT ssize_t read(int fd, void *buf, size_t n)
-{
-	return before_receive(fd) ? after_receive(fd, REAL(read)(fd, buf, n)) : -1;
-}
-
-EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
-{
-	return before_receive(fd) ? after_receive(fd, REAL(readv)(fd, iov, n)) : -1;
-}
-
-EXPORT ssize_t __read(int fd, void *buf, size_t n) __attribute__((alias("read")));
-EXPORT ssize_t __recv(int fd, void *buf, size_t n, int flags) __attribute__((alias("recv")));
-
-void __chk_fail(void) __attribute__((noreturn));
-ssize_t __read_chk(int fd, void *buf, size_t n, size_t room);
-ssize_t __recv_chk(int fd, void *buf, size_t n, size_t room, int flags);
-ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *from, socklen_t *len);
-
-EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
-{
-	if (n > room)
-		__chk_fail();
-	return read(fd, buf, n);
-}
-
-EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t room, int flags)
-{
-	if (n > room)
-		__chk_fail();
-	return recv(fd, buf, n, flags);
-}
-
-EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *from, socklen_t *len)
-{
-	if (n > room)
-		__chk_fail();
-	return recvfrom(fd, buf, n, flags, from, len);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The calls that wait, fork, execute another program or end this one: what is
- * recorded leaves before.
+ * The calls that wait, execute another program or end this one: what is recorded
+ * leaves before.
  */
 #include "preload.h"
 #include "real.h"
@@ -104,104 +104,34 @@ EXPORT int sem_timedwait(sem_t *sem, const struct timespec *ts)
 	return WAITS(REAL(sem_timedwait)(sem, ts));
 }
 
-/*
- * Another process is about to share descriptors: all, or those that stay open in
- * a program that it executes. What either sends on them from now on is not for us to put off.
- */
-static void share(bool all)
+EXPORT int sigwait(const sigset_t *set, int *sig)
 {
-	int i;
-
-	if (bypass())
-		return;
-	flush_all();
-	begin();
-	for (i = 0; i <= fds_high(); i++)
-		if (fds[i].kind == FD_STREAM && (all || !(fds[i].flags & F_CLOEXEC)))
-			fds[i].flags |= F_FOREIGN;
-	forked = true;
-	end();
+	return WAITS(REAL(sigwait)(set, sig));
 }
 
-EXPORT pid_t fork(void)
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
-	bool ours = !bypass();
-	pid_t pid;
-
-	if (ours)
-		share(true);
-	begin();
-	pid = REAL(fork)();
-	if (!pid && ours) {
-		thr.npending = 0;
-		tables_forked();
-	}
-	end();
-	return pid;
+	return WAITS(REAL(sigwaitinfo)(set, info));
 }
 
-EXPORT pid_t __fork(void) __attribute__((alias("fork")));
-EXPORT pid_t _Fork(void) __attribute__((alias("fork")));
-
-/* The address to go on at, from the assembler below. */
-__attribute__((used)) void *before_vfork(void)
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *ts)
 {
-	void *real = (void *)REAL(vfork);
-
-	if (!bypass()) {
-		share(false);
-		thr.vforked = raw(SYS_getpid);
-	}
-	return real;
+	return WAITS(REAL(sigtimedwait)(set, info, ts));
 }
 
-/* It returns twice on one stack, which no function written in C survives. */
-__asm__(".text\n"
-	".globl vfork\n"
-	".type vfork, @function\n"
-	"vfork:\n"
-	"	endbr64\n"
-	"	sub $8, %rsp\n"
-	"	call before_vfork\n"
-	"	add $8, %rsp\n"
-	"	jmp *%rax\n"
-	".size vfork, . - vfork\n"
-	".globl __vfork\n"
-	".set __vfork, vfork\n");
-
-/* On the memory of its parent, whose descriptors its calls do not concern. */
-bool in_vfork_child(void)
+EXPORT int fsync(int fd)
 {
-	if (raw(SYS_getpid) != thr.vforked)
-		return true;
-	thr.vforked = 0;
-	return false;
+	return WAITS(REAL(fsync)(fd));
 }
 
-EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+EXPORT int fdatasync(int fd)
 {
-	share(false);
-	return REAL(posix_spawn)(pid, path, actions, attr, argv, envp);
+	return WAITS(REAL(fdatasync)(fd));
 }
 
-EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
-			const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+EXPORT int flock(int fd, int op)
 {
-	share(false);
-	return REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
-}
-
-EXPORT FILE *popen(const char *command, const char *mode)
-{
-	share(false);
-	return REAL(popen)(command, mode);
-}
-
-EXPORT int system(const char *command)
-{
-	share(false);
-	return REAL(system)(command);
+	return WAITS(REAL(flock)(fd, op));
 }
 
 /* The process ends, or becomes another program. */
@@ -300,13 +230,53 @@ EXPORT void _exit(int status)
 
 EXPORT void _Exit(int status) __attribute__((alias("_exit")));
 
+/* Nothing is recorded from now on; what has been by then leaves. */
+void off(const char *why)
+{
+	struct table *t;
+
+	if (bypass())
+		return;
+	if (why)
+		say("esca: the program %s: off from now on", why);
+	done = true;
+	flush_all();
+	begin();
+	drain_all(LEAVE_MS);
+	for (t = tables; t; t = t->next)
+		abandon(t);
+	end();
+}
+
 /* exit(), behind the program's own handlers; what comes later goes straight through. */
 __attribute__((destructor)) static void leaving(void)
 {
-	leave(LEAVE_MS);
+	off(NULL);
 	stats_print();
-	if (!bypass())
-		done = true;
+}
+
+EXPORT void quick_exit(int status)
+{
+	off(NULL);
+	stats_print();
+	REAL(quick_exit)(status);
+	__builtin_unreachable();
+}
+
+/* What we call may be forbidden behind a filter, and the program killed for it. */
+EXPORT int prctl(int option, ...)
+{
+	unsigned long a[4];
+	va_list ap;
+	int i;
+
+	va_start(ap, option);
+	for (i = 0; i < 4; i++)
+		a[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (option == PR_SET_SECCOMP)
+		off("filters its calls by seccomp");
+	return REAL(prctl)(option, a[0], a[1], a[2], a[3]);
 }
 
 /* Calls that concern nothing that is recorded, and are made often. */
@@ -369,6 +339,8 @@ EXPORT long syscall(long nr, ...)
 		return epoll_ctl(a, b, c, (void *)d);
 	case SYS_epoll_wait:
 		return epoll_wait(a, (void *)b, c, d);
+	case SYS_epoll_pwait:
+		return epoll_pwait(a, (void *)b, c, d, (void *)e);
 	case SYS_epoll_create1:
 		return epoll_create1(a);
 	case SYS_socket:
@@ -399,9 +371,10 @@ EXPORT long syscall(long nr, ...)
 		break;
 	case SYS_io_uring_setup:
 	case SYS_io_submit:
-		leave(LEAVE_MS);
-		say("esca: the program uses io_uring or aio itself: off from now on");
-		done = true;
+		off("uses io_uring or aio itself");
+		break;
+	case SYS_seccomp:
+		off("filters its calls by seccomp");
 		break;
 	}
 	return REAL(syscall)(nr, a, b, c, d, e, f);

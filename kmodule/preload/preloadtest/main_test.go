@@ -22,11 +22,11 @@ import (
 
 var (
 	built string // where libesca.so and esca-run are
-	seeds = 40   // of injected faults, ESCA_SEEDS
+	seeds = 40   // of injected faults, ESCA_PRELOAD_SEEDS
 )
 
 func TestMain(m *testing.M) {
-	if s, err := strconv.Atoi(os.Getenv("ESCA_SEEDS")); err == nil && s > 0 {
+	if s, err := strconv.Atoi(os.Getenv("ESCA_PRELOAD_SEEDS")); err == nil && s > 0 {
 		seeds = s
 	}
 	os.Exit(run(m))
@@ -184,6 +184,12 @@ func (p *process) wait() error {
 	case <-time.After(60 * time.Second):
 		return fmt.Errorf("it has not ended after 60 s")
 	}
+}
+
+// signalled says whether it was that signal that ended it.
+func (p *process) signalled(sig syscall.Signal) bool {
+	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && ws.Signaled() && ws.Signal() == sig
 }
 
 // stop ends it as its operator would, and fails if that was not clean.
