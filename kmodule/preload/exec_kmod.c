@@ -23,6 +23,7 @@ struct context {
 	size_t size;
 	struct esca_entry *entries;
 	struct timespec timeout;
+	char slot[128];
 };
 
 static void context_close(struct context *c)
@@ -40,12 +41,17 @@ static struct context *context_open(long *err)
 {
 	const uint64_t needs = 1ULL << ESCA_SENDTO | 1ULL << ESCA_SENDMSG | 1ULL << ESCA_SHUTDOWN | 1ULL << ESCA_CLOSE |
 			       1ULL << ESCA_EPOLL_CTL | 1ULL << ESCA_EPOLL_WAIT | 1ULL << ESCA_EPOLL_PWAIT2;
-	struct esca_register reg = { .abi = ESCA_ABI, .entries = CAPACITY, .events = EVENTS };
 	struct context *c = pages(sizeof(*c));
+	struct esca_register reg = {
+		.abi = ESCA_ABI, .entries = CAPACITY, .events = EVENTS,
+		/* There has to be one of each; none is used. */
+		.slots = 1, .slot_size = sizeof(c->slot),
+	};
 
 	*err = -ENOMEM;
 	if (!c)
 		return NULL;
+	reg.slot_base = (uint64_t)c->slot;
 	c->fd = *err = raw(SYS_open, "/dev/esca", O_RDWR | O_CLOEXEC);
 	if (c->fd < 0)
 		goto fail;

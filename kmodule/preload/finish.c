@@ -61,9 +61,10 @@ void finish(struct table *t, struct record *r)
 	}
 	f->rec = NULL;
 	if (r->ctl >= 0) {
-		if (e[r->ctl].ret && f->want.in && ret >= 0)
+		if (e[r->ctl].ret && f->want.in && ret >= 0 && !r->closing)
 			ret = e[r->ctl].ret;
 		f->known = f->want;
+		f->known.in &= !r->closing;
 	}
 	if (ret < 0 && !later(ret)) {
 		if (fail(f, fd, -ret))

@@ -223,7 +223,6 @@ bool recordable(const struct fd *f);
 struct record *record_of(struct fd *f, int fd);
 char *room(struct table *t, struct fd *f, int fd, size_t n);
 void append(struct table *t, struct fd *f, size_t n, bool more);
-int build(struct table *t, struct record *r, int n);
 void flush(struct table *t, const struct executor *how);
 long flush_and_wait(struct table *t, int ep, struct epoll_event *ev, int max, int ms);
 void flush_mine(void);

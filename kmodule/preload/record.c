@@ -239,16 +239,21 @@ static bool same(const struct reg *a, const struct reg *b)
 
 /*
  * How the kernel's registration is made what the program wants. A close takes the
- * socket out of the set by itself, if no other descriptor refers to it.
+ * socket out of the set by itself, if no other descriptor refers to it; but one that does
+ * not come to pass, behind a send that fails, must not leave it to a @wait behind the table.
  */
-static int build_ctl(struct table *t, struct record *r, struct fd *f, int n)
+static int build_ctl(struct table *t, struct record *r, struct fd *f, int n, bool wait)
 {
-	int op;
+	bool needs = !same(&f->want, &f->known);
+	int op = f->want.in ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
 
 	r->ctl = -1;
-	if (same(&f->want, &f->known) || (r->closing && (f->want.in || !forked)))
+	if (r->closing) {
+		needs = f->known.in && ((wait && (r->bytes || r->shut)) || (!f->want.in && forked));
+		op = EPOLL_CTL_DEL;
+	}
+	if (!needs)
 		return n;
-	op = f->want.in ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
 	r->ev.events = f->want.events;
 	r->ev.data.u64 = f->want.data;
 	entry(t, n, SYS_epoll_ctl, f->ep, op, r->fd, (uint64_t)&r->ev);
@@ -281,13 +286,13 @@ static int build_each(struct table *t, struct record *r, int n, int flags)
 }
 
 /* Makes the chain of a record from entry @n on, and returns where the next begins. */
-int build(struct table *t, struct record *r, int n)
+static int build(struct table *t, struct record *r, int n, bool wait)
 {
 	struct fd *f = &fds[r->fd];
 	struct esca_entry *e;
 	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (r->more ? MSG_MORE : 0);
 
-	n = build_ctl(t, r, f, n);
+	n = build_ctl(t, r, f, n, wait);
 	r->send = r->shutdown = r->close = -1;
 	r->nsends = 0;
 	if (r->bytes) {
@@ -327,14 +332,14 @@ static void finish_all(struct table *t)
 	t->stats.turns++;
 }
 
-static int build_all(struct table *t)
+static int build_all(struct table *t, bool wait)
 {
 	int i, n = 0;
 
 	for (i = 0; i < t->nrecs; i++) {
 		if (t->rec[i].fd < 0)
 			continue;
-		n = build(t, &t->rec[i], n);
+		n = build(t, &t->rec[i], n, wait);
 		detach(&t->rec[i]);
 	}
 	return n;
@@ -347,7 +352,7 @@ void flush(struct table *t, const struct executor *how)
 
 	if (!t->nrecs)
 		return;
-	n = build_all(t);
+	n = build_all(t, false);
 	if (n && faulty)
 		run_faulty(t, t->entries, n, how);
 	else if (n)
@@ -363,7 +368,7 @@ long flush_and_wait(struct table *t, int ep, struct epoll_event *ev, int max, in
 
 	if (!t->nrecs || !executor->run_wait || faulty || !__libc_single_threaded)
 		return -ENOSYS;
-	n = build_all(t);
+	n = build_all(t, true);
 	ret = executor->run_wait(t, n, ep, ev, max, ms);
 	finish_all(t);
 	return ret;
@@ -411,7 +416,7 @@ void settle(struct table *t, struct fd *f)
 		return;
 	entries = t->entries;
 	t->entries = e;
-	n = build(t, r, 0);
+	n = build(t, r, 0, false);
 	detach(r);
 	if (faulty)
 		run_faulty(t, e, n, &exec_plain);

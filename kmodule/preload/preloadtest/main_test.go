@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	built string // where libesca.so and esca-run are
+	built string // where libesca.so, esca-run and traps are: ESCA_PRELOAD_BUILT, or built here
 	seeds = 40   // of injected faults, ESCA_PRELOAD_SEEDS
 )
 
@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if built = os.Getenv("ESCA_PRELOAD_BUILT"); built != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "preload")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,8 +43,10 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	os.Chmod(dir, 0o755) // servers give up root
-	if _, err := exec.LookPath("gcc"); err == nil {
-		if out, err := exec.Command("make", "-s", "-C", "..", "OUT="+dir).CombinedOutput(); err != nil {
+	_, noCompiler := exec.LookPath("gcc")
+	_, noMake := exec.LookPath("make")
+	if noCompiler == nil && noMake == nil {
+		if out, err := exec.Command("make", "-s", "-C", "..", "OUT="+dir, "all", "traps").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "libesca.so does not build: %v\n%s", err, out)
 			return 1
 		}
@@ -50,40 +55,27 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-var aptUpdated sync.Once
-
-// need returns the path of a program, of a Debian package that is installed where
-// that is possible.
+// need returns the path of a program of a Debian package.
 func need(t *testing.T, program, pkg string) string {
 	t.Helper()
 	if built == "" {
-		t.Skip("needs gcc to build libesca.so: apt-get install gcc libc6-dev")
+		t.Skip("needs gcc and make to build libesca.so: apt-get install gcc libc6-dev make")
 	}
 	for _, p := range []string{program, "/usr/sbin/" + program, "/usr/bin/" + program} {
 		if path, err := exec.LookPath(p); err == nil {
 			return path
 		}
 	}
-	if os.Getuid() != 0 {
-		t.Skipf("needs %s, and only root can install it: apt-get install %s", program, pkg)
+	if required("preload") {
+		t.Fatalf("%s is missing: apt-get install %s", program, pkg)
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		t.Skipf("needs %s, and there is no apt-get to install %s", program, pkg)
-	}
-	aptUpdated.Do(func() { exec.Command("apt-get", "update", "-qq").Run() })
-	// What is installed is not to be started.
-	cmd := exec.Command("apt-get", "install", "-y", "-qq", "--no-install-recommends", pkg)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("apt-get install %s: %v\n%s", pkg, err, out)
-	}
-	for _, p := range []string{program, "/usr/sbin/" + program, "/usr/bin/" + program} {
-		if path, err := exec.LookPath(p); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s has no program %s", pkg, program)
+	t.Skipf("needs %s: apt-get install %s", program, pkg)
 	return ""
+}
+
+// required says whether ESCA_REQUIRE names something that must not be skipped.
+func required(what string) bool {
+	return strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ","+what+",")
 }
 
 // mode is a way to run a program.
@@ -106,10 +98,10 @@ func (m mode) String() string {
 
 // executors are those that have to work here; the module is for a guest.
 func executors(t *testing.T) []mode {
-	ms := []mode{{executor: "plain"}}
-	if strings.Contains(os.Getenv("ESCA_REQUIRE"), "kmod") {
-		return append(ms, mode{executor: "kmod"})
+	if required("kmod") {
+		return []mode{{executor: "kmod"}}
 	}
+	ms := []mode{{executor: "plain"}}
 	if out, _ := exec.Command("sh", "-c", built+"/esca-run --executor=uring true 2>&1").Output(); bytes.Contains(out, []byte("esca: uring")) {
 		ms = append(ms, mode{executor: "uring"})
 	} else {
@@ -237,6 +229,14 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// runs fails if it is not the executor that it was to be.
+func (p *process) runs(m mode) {
+	p.t.Helper()
+	if out := p.out.String(); !strings.Contains(out, "esca: "+m.executor) {
+		p.t.Fatalf("it is not %s: %s", m.executor, out)
+	}
+}
+
 // serve starts a server on a port that configure is given; another one if somebody
 // was faster.
 func serve(t *testing.T, m mode, configure func(port int) []string) (p *process, addr string) {
@@ -246,6 +246,7 @@ func serve(t *testing.T, m mode, configure func(port int) []string) (p *process,
 		addr = fmt.Sprintf("127.0.0.1:%d", port)
 		p = start(t, m, configure(port)...)
 		if p.listening(addr) {
+			p.runs(m)
 			return p, addr
 		}
 	}
@@ -255,10 +256,13 @@ func serve(t *testing.T, m mode, configure func(port int) []string) (p *process,
 
 // pids are the processes of the server's group.
 func (p *process) pids() []int {
-	out, _ := exec.Command("pgrep", "-g", strconv.Itoa(p.cmd.Process.Pid)).Output()
 	var pids []int
-	for _, f := range strings.Fields(string(out)) {
-		if pid, err := strconv.Atoi(f); err == nil {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		b, _ := os.ReadFile(file)
+		_, after, _ := strings.Cut(string(b), ") ") // state, parent, group
+		if f := strings.Fields(after); len(f) > 2 && f[2] == strconv.Itoa(p.cmd.Process.Pid) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			pids = append(pids, pid)
 		}
 	}

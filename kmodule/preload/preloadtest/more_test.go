@@ -4,8 +4,7 @@ package preloadtest
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -14,24 +13,15 @@ import (
 func visited(t *testing.T, s *site, configure func(port int) []string) {
 	t.Helper()
 	p, addr := serve(t, mode{executor: "off"}, configure)
-	want := transcript(t, s, addr)
+	want := transcript(t, s, addr, false)
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	for _, m := range append(executors(t), mode{executor: "plain", faults: 1}, mode{executor: "uring", faults: 2}) {
+	for _, m := range modes(t) {
 		t.Run(m.String(), func(t *testing.T) {
 			_, addr := serve(t, m, configure)
-			same(t, transcript(t, s, addr), want)
+			same(t, transcript(t, s, addr, false), want)
 			crowd(t, s, addr, false, 100, 4, 1, false)
 		})
 	}
-}
-
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 func TestH2o(t *testing.T) {
@@ -73,4 +63,58 @@ func TestAsyncio(t *testing.T) {
 	visited(t, s, func(port int) []string {
 		return []string{path, write(t, "server.py", asyncioServer), fmt.Sprint(port), s.dir}
 	})
+}
+
+func TestHaproxy(t *testing.T) {
+	path := need(t, "haproxy", "haproxy")
+	s := makeSite(t, 1, 100, 1024, 8192, 20<<10, 200<<10)
+	to := backend(t, s)
+	visited(t, s, func(port int) []string {
+		return []string{path, "-db", "-f", write(t, "haproxy.cfg", fmt.Sprintf("global\n  nbthread 2\n  maxconn 1000\ndefaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  timeout connect 60s\nfrontend f\n  bind 127.0.0.1:%d\n  default_backend b\nbackend b\n  server s %s\n", port, to))}
+	})
+}
+
+const nodeServer = `
+const fs = require("fs"), [port, dir] = process.argv.slice(2);
+require("http").createServer((q, r) => fs.readFile(dir + q.url, (err, b) => {
+  r.statusCode = err ? 404 : 200;
+  r.end(err ? "no" : b);
+})).listen(+port, "127.0.0.1");
+`
+
+func TestNode(t *testing.T) {
+	path := need(t, "node", "nodejs")
+	s := makeSite(t, 1, 100, 1024, 8192, 20<<10, 200<<10)
+	visited(t, s, func(port int) []string {
+		return []string{path, write(t, "server.js", nodeServer), fmt.Sprint(port), s.dir}
+	})
+}
+
+// memcachedTalk is one client: pipelines of set and get of keys of its own, each reply checked.
+func memcachedTalk(addr string, id, rounds int) error {
+	return pipelines(addr, id, rounds, func(key, value string) (ask, want string) {
+		return fmt.Sprintf("set %s 0 0 %d\r\n%s\r\nget %[1]s\r\n", key, len(value), value),
+			fmt.Sprintf("STORED\r\nVALUE %s 0 %d\r\n%s\r\nEND\r\n", key, len(value), value)
+	})
+}
+
+func TestMemcached(t *testing.T) {
+	path := need(t, "memcached", "memcached")
+	for _, m := range modes(t) {
+		t.Run(m.String(), func(t *testing.T) {
+			p, addr := serve(t, m, func(port int) []string {
+				return []string{path, "-u", "root", "-l", "127.0.0.1", "-U", "0", "-t", "4", "-p", fmt.Sprint(port)}
+			})
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() {
+					if err := memcachedTalk(addr, i, 10); err != nil {
+						t.Errorf("client %d: %v", i, err)
+					}
+				})
+			}
+			wg.Wait()
+			p.stop(syscall.SIGTERM)
+		})
+	}
 }
