@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,17 +16,16 @@ import (
 	"time"
 )
 
+func lighttpdConf(t *testing.T, path string, s *site, port int) []string {
+	t.Helper()
+	text := fmt.Sprintf("server.document-root = %q\nserver.bind = \"127.0.0.1\"\nserver.port = %d\nserver.max-keep-alive-requests = 100000\nserver.max-fds = 4096\n", s.dir, port)
+	return []string{path, "-D", "-f", write(t, "lighttpd.conf", text)}
+}
+
 func TestLighttpd(t *testing.T) {
 	path := need(t, "lighttpd", "lighttpd")
 	s := makeSite(t, sizes...)
-	configure := func(port int) []string {
-		conf := filepath.Join(t.TempDir(), "lighttpd.conf")
-		text := fmt.Sprintf("server.document-root = %q\nserver.bind = \"127.0.0.1\"\nserver.port = %d\nserver.max-keep-alive-requests = 100000\nserver.max-fds = 4096\n", s.dir, port)
-		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return []string{path, "-D", "-f", conf}
-	}
+	configure := func(port int) []string { return lighttpdConf(t, path, s, port) }
 	p, addr := serve(t, mode{executor: "off"}, configure)
 	want := transcript(t, s, addr, false)
 	p.cmd.Process.Signal(syscall.SIGTERM)
