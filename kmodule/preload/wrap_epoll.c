@@ -200,14 +200,13 @@ static long turn(struct table *t, int ep, struct epoll_event *ev, int max, int m
  */
 #define WAIT(ms, with_wait, call)						\
 	({									\
-		uint32_t ran_ = thr.ran;					\
 		int64_t until_ = (ms) > 0 ? now_ms() + (ms) : 0;		\
 		int ms_ = (ms);							\
 		long n_;							\
 		for (;;) {							\
-			n_ = turn(t, ep, ev, max, shortened(t, ep, ms_), with_wait);\
+			n_ = turn(t, ep, ev, max, shortened(t, ep, ms_), (with_wait) && thr.ran == ran);\
 			if (n_ == -ENOSYS) {					\
-				int ask = thr.ran == ran_ ? shortened(t, ep, ms_) : 0;\
+				int ask = thr.ran == ran ? shortened(t, ep, ms_) : 0;\
 				n_ = call(ask);					\
 				if (n_ < 0)					\
 					n_ = -errno;				\
@@ -215,7 +214,7 @@ static long turn(struct table *t, int ep, struct epoll_event *ev, int max, int m
 			}							\
 			if (n_ > 0)						\
 				n_ = harvest(ev, n_);			\
-			if (!n_ && thr.ran != ran_ && (ms))			\
+			if (!n_ && thr.ran != ran && (ms))			\
 				n_ = -EINTR;					\
 			if (n_ || !(ms))					\
 				break;						\
@@ -231,6 +230,7 @@ static long turn(struct table *t, int ep, struct epoll_event *ev, int max, int m
 
 EXPORT int epoll_wait(int ep, struct epoll_event *ev, int max, int ms)
 {
+	uint32_t ran = thr.ran;
 	struct table *t = bypass() ? NULL : waiter(ep);
 
 	if (!t || max <= 0)
@@ -242,6 +242,7 @@ EXPORT int epoll_wait(int ep, struct epoll_event *ev, int max, int ms)
 
 EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int max, int ms, const sigset_t *mask)
 {
+	uint32_t ran = thr.ran;
 	struct table *t = bypass() ? NULL : waiter(ep);
 
 	if (!t || max <= 0)

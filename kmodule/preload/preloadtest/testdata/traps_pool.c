@@ -182,7 +182,7 @@ void lost(struct conn *c, struct conn *all, size_t rounds)
 	struct conn *o;
 
 	signal(SIGALRM, on_alarm);
-	for (i = 0; i < rounds && n < 5; i++) {
+	for (i = 0; i < rounds && n < 8; i++) {
 		rang = 0;
 		it.it_value.tv_usec = 1 + rand_r(&seed) % 1000;
 		setitimer(ITIMER_REAL, &it, NULL);
