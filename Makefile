@@ -8,7 +8,7 @@ STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt fuzz cover nettest overload soak bench bench-quick clean \
+.PHONY: help run build test setup cross lint fmt fuzz cover nettest test-peers overload soak bench bench-quick clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench
 
 help:        ## this list
@@ -64,6 +64,9 @@ cover:       ## coverage of the tests, as bin/cover.html
 
 nettest:     ## golang.org/x/net/nettest over Conn, GOMAXPROCS 1, 2 and 4, 20 times in a row
 	$(GO) test -race -run TestConnIsANetConn -count=20 -timeout 30m ./conn
+
+test-peers:  ## fasthttp's and gnet's own tests with their servers on esca (fifteen minutes; needs iproute2)
+	$(GO) run ./server/peers
 
 overload:    ## 10,000 connections, slow readers and the like, without the race detector
 	$(GO) test -count=1 -run Overload -v ./server

@@ -347,6 +347,32 @@ func TestCloseWithInputUnread(t *testing.T) {
 	}
 }
 
+// Nor one whose second piece came while the Handler was busy with the first: the loop
+// has not looked since, and nobody has been told of it.
+func TestCloseWithMoreThanTheFirstReceive(t *testing.T) {
+	onEachDispatch(t, func(t *testing.T, dispatch conn.Option) {
+		began, sent := make(chan struct{}, 1), make(chan struct{}, 1)
+		ln := served(t, serveFunc{serve: func(c *conn.Conn) {
+			c.Read(make([]byte, 100))
+			began <- struct{}{}
+			<-sent
+			c.Write([]byte("answer"))
+			c.Close()
+		}}, conn.WithLoops(1), dispatch)
+		for range 5 {
+			peer := dialed(t, ln)
+			peer.Write([]byte("first"))
+			sfWait(t, "the first receive", began)
+			peer.Write(make([]byte, 10_000))
+			sent <- struct{}{}
+			if b, err := io.ReadAll(peer); err != nil || string(b) != "answer" {
+				t.Errorf("%q, %v", b, err)
+			}
+			peer.Close()
+		}
+	})
+}
+
 // The ways to close give the descriptor back while the listener goes on.
 func TestCloseGivesDescriptorsBack(t *testing.T) {
 	count := func() int {

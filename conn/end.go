@@ -46,7 +46,7 @@ const (
 // close closes c, which is open.
 func (c *Conn) close() {
 	in, o, e := &c.in, &c.out, &c.end
-	discard := !e.abort && (len(in.buf) > 0 || in.more) && o.state != outFailed
+	discard := !e.abort && o.state != outFailed && (len(in.buf) > 0 || in.more || c.unseen())
 	c.dropInput()
 	c.readers.wakeAll(c.l)
 	c.writers.wakeAll(c.l)
@@ -59,6 +59,17 @@ func (c *Conn) close() {
 	case e.calls > 0 || c.l.away() || !c.finishNow():
 		c.startFlushing()
 	}
+}
+
+// unseen reports whether the socket holds bytes that nobody has been told of: what has
+// come since the loop's last look, as behind the first receive of a connection.
+func (c *Conn) unseen() bool {
+	if c.in.state == inEnded {
+		return false
+	}
+	n, err := unix.IoctlGetInt(int(c.fd), unix.SIOCINQ)
+	c.l.stats.calls.CountCall(&poller.Entry{NR: unix.SYS_IOCTL})
+	return err == nil && n > 0
 }
 
 func (c *Conn) startFlushing() {

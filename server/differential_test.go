@@ -23,9 +23,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bodyLimit is the MaxRequestBodySize of the servers of the differential test.
-const bodyLimit = 128 << 10
-
 var bigBody = bytes.Repeat([]byte("0123456789abcde\n"), 4096)
 
 // tellAll answers with all that it was told, so that two that read a stream

@@ -12,7 +12,7 @@ import (
 )
 
 // fieldsKnownIn is the newest fasthttp whose unexported fields have been looked at:
-// RequestCtx's c, connID, connRequestNum and connTime, Server's nextProtos (settings.go).
+// RequestCtx's c, connID, connRequestNum, connTime, time and hijackHandler, Server's nextProtos (settings.go).
 const fieldsKnownIn = "v1.78.0"
 
 // What is read of fasthttp by offset is there. Where it is not, all works, but without
@@ -20,7 +20,7 @@ const fieldsKnownIn = "v1.78.0"
 func TestFieldsOfFasthttp(t *testing.T) {
 	const remedy = "fasthttp has moved it: change settings.go"
 	if !ctxFields.ok {
-		t.Errorf("RequestCtx.c, connID, connRequestNum or connTime: %s", remedy)
+		t.Errorf("RequestCtx.c, connID, connRequestNum, connTime, time or hijackHandler: %s", remedy)
 	}
 	fs := &fasthttp.Server{}
 	fs.NextProto("some", nil)

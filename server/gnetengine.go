@@ -30,11 +30,13 @@ type gnetEngine struct {
 	more  []net.Listener // the other stream addresses
 	loops []*gnetLoop
 	eng   gnet.Engine // of the shadow
+	next  sync.Mutex  // for eng.Register: which of gnet's loops is next is not locked there
 
 	conns    atomic.Int64 // open
-	stopping atomic.Bool
-	shaking  sync.Map  // *conn.Conn in their TLS handshake
-	buffers  sync.Pool // of *[]byte, ReadBufferCap each
+	stopping atomic.Bool  // the end has been asked for
+	closed   atomic.Bool  // OnShutdown is over, and everything being closed
+	shaking  sync.Map     // *conn.Conn in their TLS handshake
+	buffers  sync.Pool    // of *[]byte, ReadBufferCap each
 }
 
 // RunTLS is RunTLS, with g's options.
@@ -152,6 +154,7 @@ func (e *gnetEngine) acceptFrom(ln net.Listener) {
 // stop closes everything, and returns when that is over.
 func (e *gnetEngine) stop() {
 	e.stopping.Store(true)
+	e.closed.Store(true)
 	e.close()
 	if e.ln == nil {
 		return
@@ -204,7 +207,7 @@ func (g *Gnet) CountConnections() int {
 // running returns what runs, or gnet's error if nothing does, any more.
 func (g *Gnet) running() (*gnetEngine, error) {
 	e, err := g.engine()
-	if err == nil && e.stopping.Load() {
+	if err == nil && e.closed.Load() {
 		err = errEngineInShutdown
 	}
 	if err == nil {
@@ -221,7 +224,7 @@ func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, erro
 		return nil, err
 	}
 	if e.ln == nil {
-		return e.eng.Register(ctx)
+		return e.register(ctx)
 	}
 	l := &gnetLoop{e, -1}
 	if nc, ok := gnet.FromNetConnContext(ctx); ok {

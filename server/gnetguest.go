@@ -44,13 +44,20 @@ func (e *gnetEngine) guest(c gnet.Conn) gnet.Conn {
 	return c
 }
 
+// register is the engine's Register, for loops that come at the same time.
+func (e *gnetEngine) register(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
+	e.next.Lock()
+	defer e.next.Unlock()
+	return e.eng.Register(ctx)
+}
+
 // registerGuest has gnet register what ctx names.
 func (e *gnetEngine) registerGuest(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
 	if !e.serial() {
-		return e.eng.Register(ctx)
+		return e.register(ctx)
 	}
 	g := &gnetGuest{e: e, ctx: gnet.FromContext(ctx)}
-	from, err := e.eng.Register(gnet.NewContext(ctx, g))
+	from, err := e.register(gnet.NewContext(ctx, g))
 	if err != nil {
 		return nil, err
 	}

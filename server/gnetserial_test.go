@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -233,6 +234,89 @@ func TestGnetErrorsAreGnets(t *testing.T) {
 		}
 	}
 	expect(t, "connections after the end", g.CountConnections(), -1)
+}
+
+// Loops register udp connections at the same time: which of gnet's loops is next is not
+// theirs to fight over (the race detector sees it).
+func TestGnetRegistersUDPFromEveryLoop(t *testing.T) {
+	peer, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	loops := make(chan gnet.EventLoop, 1)
+	a := &app{open: func(c gnet.Conn) ([]byte, gnet.Action) {
+		if _, udp := c.LocalAddr().(*net.UDPAddr); !udp {
+			loops <- c.EventLoop()
+		}
+		return nil, gnet.None
+	}}
+	r := start(t, onEsca(""), a, []string{"tcp"}, gnet.WithNumEventLoop(2))
+	r.dial(0)
+	loop := got(t, "a loop", loops)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				res, err := loop.Register(t.Context(), peer.LocalAddr())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if reg := <-res; reg.Err != nil {
+					t.Error(reg.Err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// asker asks for the end as a connection opens, and in OnShutdown what gnet's Engine
+// knows until all is over.
+type asker struct {
+	gnet.BuiltinEventEngine
+	g     *server.Gnet
+	addr  string
+	told  chan error
+	conns int
+}
+
+func (*asker) OnOpen(gnet.Conn) ([]byte, gnet.Action) { return nil, gnet.Shutdown }
+
+func (a *asker) OnShutdown(gnet.Engine) {
+	for _, dup := range []func() (int, error){a.g.Dup, func() (int, error) { return a.g.DupListener("tcp", hostPort(a.addr)) }} {
+		fd, err := dup()
+		if err == nil {
+			err = syscall.Close(fd)
+		}
+		a.told <- err
+	}
+	a.conns = a.g.CountConnections()
+}
+
+// OnShutdown, although the end has been asked for by an action, still finds everything
+// there, as gnet's.
+func TestGnetIsThereInOnShutdown(t *testing.T) {
+	a := &asker{addr: freeAddr(t, "tcp"), told: make(chan error, 2)}
+	a.g = server.NewGnet(a)
+	done := keepAsync(func() error { return a.g.Run(a.addr, gnet.WithLogger(silent)) })
+	var c net.Conn
+	for err := errors.New("not yet"); err != nil; time.Sleep(time.Millisecond) {
+		c, err = net.Dial("tcp", hostPort(a.addr))
+	}
+	defer c.Close()
+	for _, name := range []string{"Dup", "DupListener"} {
+		if err := got(t, name, a.told); err != nil {
+			t.Errorf("%s in OnShutdown: %v", name, err)
+		}
+	}
+	if err := got(t, "Run", done); err != nil {
+		t.Fatal(err)
+	}
+	if a.conns < 0 {
+		t.Errorf("CountConnections in OnShutdown: %d", a.conns)
+	}
 }
 
 // Options that streams have are no stumbling block where there is only udp.

@@ -4,7 +4,9 @@ package server
 
 import (
 	"net"
+	"reflect"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -120,6 +122,22 @@ func (ln *line) Close() error {
 		return nil
 	}
 	return ss.nc.Close()
+}
+
+// handOver has the hijacker get the connection itself: UnsafeConn is what ctx.Conn and
+// ConnState have shown, and not the line.
+func (ln *line) handOver(ctx *fasthttp.RequestCtx) {
+	nc := ln.ss.nc
+	h := (*fasthttp.HijackHandler)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.hijack))
+	hijacker := *h
+	*h = func(c net.Conn) {
+		if over := reflect.ValueOf(c); over.Kind() == reflect.Pointer {
+			if f := reflect.Indirect(over).FieldByName("Conn"); f.CanSet() {
+				f.Set(reflect.ValueOf(nc))
+			}
+		}
+		hijacker(c)
+	}
 }
 
 // sessionOf returns the session of what a ServeConn has for its connection; nil: a

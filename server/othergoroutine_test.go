@@ -2,13 +2,9 @@ package server_test
 
 import (
 	"net"
-	"net/http"
 	"testing"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/escahttp/esca/conn"
-	"github.com/escahttp/esca/server"
 )
 
 // A connection that somebody else closes while it is idle ends for the hook too.
@@ -28,32 +24,4 @@ func TestIdleConnClosedFromAnotherGoroutine(t *testing.T) {
 		expect(t, "rest", c.rest(), "")
 		expect(t, "states", seen.only(t), "new active idle closed")
 	})
-}
-
-// A second Serve on a listener says so, and leaves the first alone.
-func TestServeOnAListenerInUse(t *testing.T) {
-	ln, err := conn.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, second := server.New(&fasthttp.Server{Handler: echoPath}), server.New(&fasthttp.Server{Handler: echoPath})
-	done := make(chan error, 1)
-	go func() { done <- first.Serve(ln) }()
-	resp, err := http.Get("http://" + ln.Addr().String() + "/x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	expectErr(t, "the second", second.Serve(ln), conn.ErrInUse)
-	if resp, err = http.Get("http://" + ln.Addr().String() + "/x"); err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	http.DefaultClient.CloseIdleConnections()
-	if err := first.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := wait(t, done, "the first"); err != nil {
-		t.Error(err)
-	}
 }

@@ -178,7 +178,7 @@ func (sv *serving) logError(nc net.Conn, err error) {
 		return
 	}
 	if !sv.fs.LogAllErrors {
-		if errors.Is(err, fasthttp.ErrBadTrailer) {
+		if errors.Is(err, fasthttp.ErrBadTrailer) || errors.Is(err, net.ErrClosed) { // who closed it has said why
 			return
 		}
 		text := err.Error()

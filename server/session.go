@@ -322,6 +322,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 		// before this burst has ended.
 		if ln, ok := nc.(*line); ok {
 			ln.hijacked.Store(true)
+			ln.handOver(ctx)
 		}
 		ss.b.Detach()
 		return

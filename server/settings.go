@@ -68,17 +68,19 @@ func readField[T any](f reflect.Value) (v T, ok bool) {
 // before the handler runs. If a version of fasthttp has other fields,
 // connections keep their worker, and with it the right values, for life.
 var ctxFields = func() (f struct {
-	ok                         bool
-	id, requestNum, when, conn uintptr
+	ok                                       bool
+	id, requestNum, when, conn, time, hijack uintptr
 }) {
 	t := reflect.TypeFor[fasthttp.RequestCtx]()
 	id, ok1 := t.FieldByName("connID")
 	num, ok2 := t.FieldByName("connRequestNum")
 	when, ok3 := t.FieldByName("connTime")
 	c, ok4 := t.FieldByName("c")
-	f.ok = ok1 && ok2 && ok3 && ok4 && c.Type == reflect.TypeFor[net.Conn]() &&
+	now, ok5 := t.FieldByName("time")
+	hijack, ok6 := t.FieldByName("hijackHandler")
+	f.ok = ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && now.Type == reflect.TypeFor[time.Time]() && hijack.Type == reflect.TypeFor[fasthttp.HijackHandler]() && c.Type == reflect.TypeFor[net.Conn]() &&
 		id.Type == reflect.TypeFor[uint64]() && num.Type == reflect.TypeFor[uint64]() && when.Type == reflect.TypeFor[time.Time]()
-	f.id, f.requestNum, f.when, f.conn = id.Offset, num.Offset, when.Offset, c.Offset
+	f.id, f.requestNum, f.when, f.conn, f.time, f.hijack = id.Offset, num.Offset, when.Offset, c.Offset, now.Offset, hijack.Offset
 	return f
 }()
 
@@ -103,15 +105,22 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 }
 
 // early gives ctx its connection, and that one's age, for a hook that comes before the
-// handler; the result undoes it. (Number and identity are not known to such hooks on
-// fasthttp's own server either.)
+// handler; the result undoes it. Identity and number are those of the connection's last
+// request, as on fasthttp's own server (zero at its first); the time of this one is not
+// known yet, and zero.
 func early(ctx *fasthttp.RequestCtx) (undo func()) {
 	nc := ctx.Conn()
 	ss := sessionOf(nc)
 	if !ctxFields.ok {
 		return func() {}
 	}
-	*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.when)) = ss.b.Since()
+	p := unsafe.Pointer(ctx)
+	id := ss.id
+	if ss.requests == 0 { // a line's further connections have theirs already
+		id = 0
+	}
+	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, ss.requests
+	*(*time.Time)(unsafe.Add(p, ctxFields.when)), *(*time.Time)(unsafe.Add(p, ctxFields.time)) = ss.b.Since(), time.Time{}
 	setConn(ctx, ss.nc)
 	return func() { setConn(ctx, nc) }
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -246,5 +247,33 @@ func endedOf(t *testing.T, seed uint64, what string, ch <-chan error) error {
 		buf := make([]byte, 1<<20)
 		t.Errorf("round %d: %s does not return\n%s", seed, what, buf[:runtime.Stack(buf, true)])
 		return nil
+	}
+}
+
+// A second Serve on a listener says so, and leaves the first alone.
+func TestServeOnAListenerInUse(t *testing.T) {
+	ln, err := conn.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := server.New(&fasthttp.Server{Handler: echoPath}), server.New(&fasthttp.Server{Handler: echoPath})
+	done := make(chan error, 1)
+	go func() { done <- first.Serve(ln) }()
+	resp, err := http.Get("http://" + ln.Addr().String() + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	expectErr(t, "the second", second.Serve(ln), conn.ErrInUse)
+	if resp, err = http.Get("http://" + ln.Addr().String() + "/x"); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if err := first.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := wait(t, done, "the first"); err != nil {
+		t.Error(err)
 	}
 }

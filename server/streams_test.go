@@ -11,6 +11,9 @@ var (
 	tcpAddr  = regexp.MustCompile(`127\.\d+\.\d+\.\d+:\d+`)
 )
 
+// bodyLimit is the MaxRequestBodySize of the servers of the differential test.
+const bodyLimit = 128 << 10
+
 // maskDate hides the only header that tells two moments apart.
 func maskDate(s string) string { return dateLine.ReplaceAllString(s, "\r\nDate: now") }
 

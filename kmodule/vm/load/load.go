@@ -203,11 +203,13 @@ func (l *load) judge(before, after counted) error {
 			calls = append(calls, fmt.Sprintf("%s %d", c, n))
 		}
 	}
-	fmt.Printf("entries and harvests: %s; steals %d\n", strings.Join(calls, ", "), after.stats.Steals-before.stats.Steals)
+	steals := after.stats.Steals - before.stats.Steals
+	fmt.Printf("entries and harvests: %s; steals %d\n", strings.Join(calls, ", "), steals)
 	if !near(crossings, ioctls) {
 		errs = append(errs, fmt.Errorf("the server has counted %d crossings, the kernel %d", crossings, ioctls))
 	}
-	if crossings > ticks+5 {
+	// Who has lost the loop sends by itself, and so does who writes while it is away.
+	if crossings > ticks+5+2*steals {
 		errs = append(errs, fmt.Errorf("%d ticks took %d crossings", ticks, crossings))
 	}
 	return errors.Join(errs...)

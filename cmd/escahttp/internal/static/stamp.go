@@ -30,13 +30,15 @@ func (s *stamp) same(o *stamp) bool {
 
 // rewritten reports whether the contents of an open file may have changed
 // between s and the later o. The time of change alone moves for less than that:
-// another name for the file or one fewer, other rights.
+// another name for the file or one fewer, as by a backup or a replacement. (And for
+// other rights; but cp -p sets those, and the time of modification, of what it has
+// written over.)
 func (s *stamp) rewritten(o *stamp) bool {
 	if s.size != o.size || s.mtime != o.mtime {
 		return true
 	}
-	explained := s.nlink != o.nlink || s.mode != o.mode || s.uid != o.uid || s.gid != o.gid
-	return s.ctime != o.ctime && !explained
+	renamed := s.nlink != o.nlink && s.mode == o.mode && s.uid == o.uid && s.gid == o.gid
+	return s.ctime != o.ctime && !renamed
 }
 
 // Clocks of file systems are as coarse as the kernel's tick, ten milliseconds at

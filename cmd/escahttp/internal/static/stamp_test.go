@@ -19,11 +19,12 @@ func TestStamps(t *testing.T) {
 		{"time of change", func(s *stamp) { s.ctime++ }, false, true},
 		{"inode", func(s *stamp) { s.ino++ }, false, false},
 		{"file system", func(s *stamp) { s.dev++ }, false, false},
-		{"rights", func(s *stamp) { s.ctime++; s.mode = 0o600 }, false, false},
-		{"owner", func(s *stamp) { s.ctime++; s.uid++ }, false, false},
-		{"group", func(s *stamp) { s.ctime++; s.gid++ }, false, false},
+		{"rights", func(s *stamp) { s.ctime++; s.mode = 0o600 }, false, true},
+		{"owner", func(s *stamp) { s.ctime++; s.uid++ }, false, true},
+		{"group", func(s *stamp) { s.ctime++; s.gid++ }, false, true},
 		{"another name", func(s *stamp) { s.ctime++; s.nlink++ }, false, false},
 		{"removed", func(s *stamp) { s.ctime++; s.nlink-- }, false, false},
+		{"another name, and rights", func(s *stamp) { s.ctime++; s.nlink++; s.mode = 0o600 }, false, true},
 		{"removed, after it was written to", func(s *stamp) { s.ctime++; s.nlink--; s.mtime++ }, false, true},
 	} {
 		s := base

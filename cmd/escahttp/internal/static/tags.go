@@ -45,8 +45,14 @@ type tags struct {
 	known map[version]string        // by contents, so that nothing is read twice
 	given map[string]stamp          // what a tag by time was given to, by name and tag
 	read  map[version]chan struct{} // those being read; closed when they are
+	aside map[inode]bool            // those being read, or in line, on a goroutine of its own
 	line  chan struct{}             // of capacity one: whoever reads on a goroutine of its own
 }
+
+// mostAside bounds how many files are kept open to be read for their tags.
+const mostAside = 16
+
+type inode struct{ dev, ino uint64 }
 
 // version is what a stamp says of a version.
 type version struct {
@@ -60,7 +66,7 @@ func newTags(how Tagging, logf func(string, ...any)) *tags {
 	if how == "" {
 		how = TagAuto
 	}
-	return &tags{how: how, logf: logf, known: map[version]string{}, given: map[string]stamp{}, read: map[version]chan struct{}{}, line: make(chan struct{}, 1)}
+	return &tags{how: how, logf: logf, known: map[version]string{}, given: map[string]stamp{}, read: map[version]chan struct{}{}, aside: map[inode]bool{}, line: make(chan struct{}, 1)}
 }
 
 // set gives v its tag, or none where there is none that would be true: if v has
@@ -106,7 +112,7 @@ func (t *tags) suspect(name string, v *Version) bool {
 		t.given[key] = v.stamp
 		return false
 	}
-	return s.ino != v.stamp.ino || s.dev != v.stamp.dev || s.rewritten(&v.stamp)
+	return !s.same(&v.stamp)
 }
 
 // makeRoom forgets something, if too much is known.
@@ -124,6 +130,11 @@ func (t *tags) content(s *stamp, f *descriptor) []byte {
 	key := s.version()
 	t.mu.Lock()
 	tag := t.known[key]
+	if tag == "" && s.size > hashedAtOnce {
+		t.readLater(s, f)
+		t.mu.Unlock()
+		return nil
+	}
 	done, mine := t.read[key], false
 	if tag == "" && done == nil {
 		done, mine = make(chan struct{}), true
@@ -133,12 +144,6 @@ func (t *tags) content(s *stamp, f *descriptor) []byte {
 	switch {
 	case tag != "":
 		return []byte(tag)
-	case s.size > hashedAtOnce:
-		if mine {
-			f.hold()
-			go t.readAside(*s, f)
-		}
-		return nil
 	case mine:
 		t.readAll(s, f)
 	default:
@@ -152,12 +157,27 @@ func (t *tags) content(s *stamp, f *descriptor) []byte {
 	return []byte(tag)
 }
 
+// readLater has a large file read, unless an earlier version of it is still to be, or
+// too many others are: it will be asked for again. Called with mu.
+func (t *tags) readLater(s *stamp, f *descriptor) {
+	file := inode{s.dev, s.ino}
+	if t.aside[file] || len(t.aside) >= mostAside || !f.hold() {
+		return
+	}
+	t.aside[file] = true
+	t.read[s.version()] = make(chan struct{})
+	go t.readAside(*s, f)
+}
+
 // readAside reads a large file, one at a time.
 func (t *tags) readAside(s stamp, f *descriptor) {
-	defer f.letGo()
 	t.line <- struct{}{}
 	t.readAll(&s, f)
 	<-t.line
+	f.letGo()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.aside, inode{s.dev, s.ino})
 }
 
 // readAll reads f for its tag, and says that it has.
@@ -179,22 +199,29 @@ func (t *tags) readAll(s *stamp, f *descriptor) {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
 
+// sumOf returns the tag of f by its contents. It gives up as soon as that would be of
+// no use: f is no longer what s says, or has no name any more, and its space is wanted.
 func sumOf(s *stamp, f *descriptor) (string, error) {
+	const piece = 16 << 20
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	h := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{io.NewSectionReader(f, 0, s.size)}, *buf)
-	if err != nil {
-		return "", err
+	for at := int64(0); ; at += piece {
+		n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{io.NewSectionReader(f, at, min(piece, s.size-at))}, *buf)
+		if err != nil {
+			return "", err
+		}
+		var now stamp
+		if err := f.stat(&now); err != nil {
+			return "", err
+		}
+		if s.rewritten(&now) || now.nlink == 0 && s.nlink > 0 || n < min(piece, s.size-at) {
+			return "", errChanged
+		}
+		if at+n == s.size {
+			return string(byContent(h)), nil
+		}
 	}
-	var now stamp
-	if err := f.stat(&now); err != nil {
-		return "", err
-	}
-	if n != s.size || s.rewritten(&now) {
-		return "", errChanged
-	}
-	return string(byContent(h)), nil
 }
 
 // awaited reports whether v would have a tag if it were loaded anew.

@@ -1,0 +1,90 @@
+//go:build linux
+
+package main
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// set is a set of names.
+func set(names ...string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// What passed on the original and not on esca is named once, at its smallest part,
+// whether it failed, was skipped or never came.
+func TestDiffer(t *testing.T) {
+	control := &results{passed: set("A", "A/x", "A/y", "B", "C", "C/x")}
+	for _, c := range []struct {
+		name           string
+		passed, failed map[string]bool
+		want           []string
+	}{
+		{"all pass", set("A", "A/x", "A/y", "B", "C", "C/x"), nil, nil},
+		{"a part fails", set("A/x", "B", "C", "C/x"), set("A", "A/y"), []string{"A/y"}},
+		{"a test fails before its parts come", set("A", "A/x", "A/y", "B"), set("C"), []string{"C"}},
+		{"a test never comes", set("A", "A/x", "A/y", "C", "C/x"), nil, []string{"B"}},
+		{"a part is skipped", set("A", "A/y", "B", "C", "C/x"), nil, []string{"A/x"}},
+	} {
+		r := &results{passed: c.passed, failed: c.failed}
+		if got := r.differ(control); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A test that has failed in one process has failed, although a part of it passed in
+// another.
+func TestResultsOfTwoProcesses(t *testing.T) {
+	r := newResults()
+	r.add(&results{passed: set("A", "A/x")})
+	r.add(&results{failed: set("A", "A/y")})
+	if got := slices.Sorted(maps.Keys(r.passed)); !slices.Equal(got, []string{"A/x"}) {
+		t.Errorf("passed: %v", got)
+	}
+}
+
+// -test.run takes whole tests in one expression, and parts of tests.
+func TestPattern(t *testing.T) {
+	for want, tests := range map[string][]string{
+		"^(TestA|TestB)$":   {"TestA", "TestB"},
+		"^TestA$/^x=1\\.5$": {"TestA/x=1.5"},
+	} {
+		if got := pattern(tests); got != want {
+			t.Errorf("%v: %s, want %s", tests, got, want)
+		}
+	}
+}
+
+// Every listed difference has a reason, and every expression means something.
+func TestDifferences(t *testing.T) {
+	ds, err := readDifferences()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range peers {
+		for _, s := range p.settings {
+			if ds.has(p.name, s.name, "TestNothingOfThis") {
+				t.Errorf("%s/%s: the list has everything", p.name, s.name)
+			}
+		}
+	}
+	for _, d := range ds {
+		if !slices.ContainsFunc(peers, func(p peer) bool {
+			return slices.ContainsFunc(p.settings, func(s setting) bool { return d.run.MatchString(p.name + "/" + s.name) })
+		}) {
+			t.Errorf("%v is no run", d.run)
+		}
+	}
+	ds = differences{{run: regexp.MustCompile("^(fasthttp/.*)$"), test: regexp.MustCompile("^(TestA)(/.*)?$")}}
+	if !ds.has("fasthttp", "inline", "TestA/x") || ds.has("gnet", "inline", "TestA") || ds.has("fasthttp", "inline", "TestAB") {
+		t.Error("a difference is of its runs and its test, with what that consists of")
+	}
+}

@@ -1,0 +1,125 @@
+//go:build linux
+
+package main
+
+import (
+	"embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+//go:embed hooks
+var hooks embed.FS
+
+// workspace is a directory with copies of the peers, which esca is built with as well.
+type workspace struct{ dir, esca string }
+
+func newWorkspace() (*workspace, error) {
+	esca, err := root()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "esca-peers-")
+	if err != nil {
+		return nil, err
+	}
+	ws := &workspace{dir, esca}
+	work := "go " + strings.TrimPrefix(runtime.Version(), "go") + "\n\nuse " + esca + "\n"
+	for _, p := range peers {
+		if err := ws.copy(p); err != nil {
+			ws.remove()
+			return nil, err
+		}
+		work += "use ./" + p.name + "\n"
+	}
+	return ws, os.WriteFile(filepath.Join(dir, "go.work"), []byte(work), 0o644)
+}
+
+func (ws *workspace) remove() {
+	if *keep {
+		fmt.Println("the workspace is", ws.dir)
+		return
+	}
+	os.RemoveAll(ws.dir)
+}
+
+// copy copies p's module out of the module cache, and puts the hooks in.
+func (ws *workspace) copy(p peer) error {
+	out, err := ws.command(ws.esca, "go", "list", "-m", "-f", "{{.Dir}}", p.module).Output()
+	from := strings.TrimSpace(string(out))
+	if err != nil || from == "" {
+		return fmt.Errorf("%s is not in the module cache (go mod download): %v", p.module, err)
+	}
+	to := filepath.Join(ws.dir, p.name)
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	write := func(name, text string) error { return os.WriteFile(filepath.Join(to, name), []byte(text), 0o644) }
+	for name, text := range p.vars {
+		if err := write(name, text); err != nil {
+			return err
+		}
+	}
+	for hook, name := range map[string]string{p.name: "esca_hook_test.go", "common": "esca_common_test.go"} {
+		text, err := hooks.ReadFile("hooks/" + hook + ".go.txt")
+		if err != nil {
+			return err
+		}
+		if err := write(name, strings.Replace(string(text), "package PEER_test", "package "+p.name+"_test", 1)); err != nil {
+			return err
+		}
+	}
+	for _, in := range p.inserts {
+		text, err := os.ReadFile(filepath.Join(to, in.file))
+		if err != nil {
+			return err
+		}
+		if strings.Count(string(text), in.line+"\n") != 1 {
+			return fmt.Errorf("%s/%s has no line %q: this version begins to serve elsewhere: change server/peers/table.go", p.module, in.file, in.line)
+		}
+		os.Chmod(filepath.Join(to, in.file), 0o644)
+		if err := write(in.file, strings.Replace(string(text), in.line, in.line+"\n\t"+in.text, 1)); err != nil {
+			return err
+		}
+	}
+	for _, w := range p.wraps {
+		text, err := os.ReadFile(filepath.Join(to, w.file))
+		if err != nil {
+			return err
+		}
+		if !w.call.Match(text) {
+			return fmt.Errorf("%s/%s has no %s: change server/peers/table.go", p.module, w.file, w.call)
+		}
+		os.Chmod(filepath.Join(to, w.file), 0o644)
+		if err := write(w.file, w.call.ReplaceAllString(string(text), w.by)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build builds p's tests.
+func (ws *workspace) build(p peer) (*binary, error) {
+	b := &binary{peer: p, file: filepath.Join(ws.dir, p.name+".test"), source: filepath.Join(ws.dir, p.name), ws: ws}
+	cmd := ws.command(b.source, "go", "test", "-c", "-o", b.file, fmt.Sprintf("-race=%v", *race), ".")
+	cmd.Env = append(cmd.Env, "GOWORK="+filepath.Join(ws.dir, "go.work"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the tests of %s: %w\n%s", p.module, err, out)
+	}
+	out, err := ws.command(b.source, b.file, "-test.list=^Test").Output()
+	if err != nil {
+		return nil, fmt.Errorf("listing the tests of %s: %w", p.module, err)
+	}
+	b.tests = strings.Fields(string(out))
+	return b, nil
+}
+
+func (ws *workspace) command(dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=")
+	return cmd
+}
