@@ -114,10 +114,8 @@ func (s *serveCmd) check() error {
 	if err := s.checkTimes(); err != nil {
 		return err
 	}
-	if s.Backend != "auto" {
-		if _, _, err := poller.Choose(s.Backend); err != nil {
-			return fmt.Errorf("--backend=%s: %w", s.Backend, err)
-		}
+	if err := s.checkBackend(); err != nil {
+		return err
 	}
 	if s.Root == "" {
 		return nil
@@ -137,6 +135,23 @@ func (s *serveCmd) checkAddr() error {
 		return fmt.Errorf("--addr=%s: %q is no port: give a number up to 65535", s.Addr, port)
 	}
 	return nil
+}
+
+func (s *serveCmd) checkBackend() error {
+	names := []string{"auto"}
+	for _, p := range poller.Probes() {
+		if p.Name == s.Backend {
+			if err := p.Err(); err != nil {
+				return fmt.Errorf("--backend=%w (auto takes one that works)", err)
+			}
+			return nil
+		}
+		names = append(names, p.Name)
+	}
+	if s.Backend == "auto" || len(names) == 1 { // where there are no loops
+		return nil
+	}
+	return fmt.Errorf("--backend=%s: there is no such backend: give one of %s", s.Backend, strings.Join(names, ", "))
 }
 
 func (s *serveCmd) checkRoot() error {
