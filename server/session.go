@@ -105,6 +105,7 @@ func (sv *serving) Open(b *conn.Burst) {
 	}
 	if n > int64(limit) {
 		sv.reject(ss, fasthttp.StatusServiceUnavailable, "The connection cannot be served because Server.Concurrency limit exceeded")
+		ss.release() // it may linger, and takes nobody's place
 		ss.tellClosed()
 		if sv.fullLog.allow() {
 			sv.logf("The incoming connection cannot be served, because %d concurrent connections are served. Try increasing Server.Concurrency", limit)
