@@ -25,12 +25,14 @@ import (
 // code moves them to held (hold). Any goroutine that reads moves held to receiving and
 // back. A new connection goes from flowing to receiving at once, with a receive in the
 // table, and from there as if that had been harvested (fresh.go). From every state the harvest may bring one more
-// slot that it had begun with before it was told to keep off, or report the end.
+// slot that it had begun with before it was told to keep off, or report the end; until
+// that look is over (late) nobody receives by himself, or he would get ahead of it.
 type input struct {
 	state inState
 	more  bool       // the socket may hold what was not received; between ticks never in flowing
 	hup   bool       // the peer has ended its stream, or all has failed: no further edge will say so
 	bulky bool       // what comes does not fit into a slot: see Burst.TryRead
+	late  bool       // the harvest was told to keep off in the middle of a look, which may bring a slot yet
 	err   unix.Errno // in ended: why; 0: the peer has ended its stream
 	slot  int32      // that buf lies in, or -1
 	lent  int32      // slot that Burst.Input has given out, or -1
@@ -112,10 +114,35 @@ func (c *Conn) endInput(why unix.Errno) {
 
 // hold keeps the harvest off c, until what it has is read.
 func (c *Conn) hold() {
-	if in := &c.in; in.state <= inFresh {
-		in.state = inHeld
-		c.setInterest(poller.HarvestNothing)
+	l, in := c.l, &c.in
+	if in.state > inFresh {
+		return
 	}
+	in.state = inHeld
+	c.setInterest(poller.HarvestNothing)
+	if l.away() && !in.late {
+		in.late = true
+		l.late = append(l.late, c)
+		l.wake()
+	}
+}
+
+// holdForGood is hold, and returns when no look brings anything any more.
+func (c *Conn) holdForGood() {
+	for c.hold(); c.in.late && c.end.state == endOpen; c.hold() {
+		c.await(&c.readers)
+	}
+}
+
+// inTime is called when what a look has brought is dispatched: whoever has waited for
+// that goes on.
+func (l *loop) inTime() {
+	for _, c := range l.late {
+		c.in.late = false
+		c.readers.wakeAll(l)
+	}
+	clear(l.late)
+	l.late = l.late[:0]
 }
 
 // settle lets the harvest receive again if all that has come was read.

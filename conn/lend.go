@@ -60,7 +60,7 @@ func (b *Burst) TryRead(p []byte) int {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	in := &c.in
-	if len(p) == 0 || c.end.state != endOpen || in.state == inReceiving || in.state == inEnded || len(in.buf) > 0 || !in.more {
+	if len(p) == 0 || c.end.state != endOpen || in.state == inReceiving || in.state == inEnded || in.late || len(in.buf) > 0 || !in.more {
 		return 0
 	}
 	was := in.bulky

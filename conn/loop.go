@@ -51,6 +51,7 @@ type loop struct {
 	frames  []*frame // spare
 	discard []byte   // where what nobody wants is received
 	dirty   []*Conn  // have something for the table
+	late    []*Conn  // see input.late
 	toServe []*Conn  // were left with input, or poked: a burst each, next turn
 	runq    []*worker
 	later   []*worker // have had their turn: woken after the next look
@@ -139,6 +140,7 @@ func (l *loop) tick(me uint64) bool {
 			l.flushIfLate()
 		}
 	}
+	l.inTime()
 	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) || !l.retire(me) {
 		return false
 	}
@@ -241,7 +243,7 @@ func (l *loop) nextTimer() int64 {
 
 // hasWork reports whether the driver must not park.
 func (l *loop) hasWork() bool {
-	return len(l.posted) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 || len(l.workers.retired) > 0 ||
+	return len(l.posted) > 0 || len(l.late) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 || len(l.workers.retired) > 0 ||
 		l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again && l.accepts.retryAt == 0 || l.handover.waiting.Load()
 }
 

@@ -44,6 +44,7 @@ func (c *Conn) read(p []byte) (_ int, err error, bare bool) {
 			c.charge(n)
 			return n, nil, false
 		case in.state == inReceiving: // another reader
+		case in.late: // and what it brings is first
 		case in.state == inEnded:
 			err := in.reason()
 			return 0, err, err == io.EOF

@@ -191,7 +191,7 @@ func (r rawConn) Control(f func(fd uintptr)) error {
 func (r rawConn) Read(f func(fd uintptr) bool) error {
 	return r.until(f, "raw-read", func() error {
 		c := r.c
-		c.hold()
+		c.holdForGood()
 		switch {
 		case c.end.state != endOpen:
 			return net.ErrClosed
@@ -227,7 +227,7 @@ func (r rawConn) until(f func(fd uintptr) bool, op string, wait func() error) er
 	if op == "raw-read" {
 		// From here on what arrives stays in the socket, for f.
 		c.l.mu.Lock()
-		c.hold()
+		c.holdForGood()
 		c.l.mu.Unlock()
 		defer func() {
 			c.l.mu.Lock()

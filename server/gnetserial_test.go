@@ -276,11 +276,14 @@ func TestGnetRegistersUDPFromEveryLoop(t *testing.T) {
 // knows until all is over.
 type asker struct {
 	gnet.BuiltinEventEngine
-	g     *server.Gnet
-	addr  string
-	told  chan error
-	conns int
+	g      *server.Gnet
+	addr   string
+	booted chan bool
+	told   chan error
+	conns  int
 }
+
+func (a *asker) OnBoot(gnet.Engine) gnet.Action { a.booted <- true; return gnet.None }
 
 func (*asker) OnOpen(gnet.Conn) ([]byte, gnet.Action) { return nil, gnet.Shutdown }
 
@@ -298,12 +301,13 @@ func (a *asker) OnShutdown(gnet.Engine) {
 // OnShutdown, although the end has been asked for by an action, still finds everything
 // there, as gnet's.
 func TestGnetIsThereInOnShutdown(t *testing.T) {
-	a := &asker{addr: freeAddr(t, "tcp"), told: make(chan error, 2)}
+	a := &asker{addr: freeAddr(t, "tcp"), booted: make(chan bool, 1), told: make(chan error, 2)}
 	a.g = server.NewGnet(a)
 	done := keepAsync(func() error { return a.g.Run(a.addr, gnet.WithLogger(silent)) })
-	var c net.Conn
-	for err := errors.New("not yet"); err != nil; time.Sleep(time.Millisecond) {
-		c, err = net.Dial("tcp", hostPort(a.addr))
+	got(t, "OnBoot", a.booted)
+	c, err := net.Dial("tcp", hostPort(a.addr))
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer c.Close()
 	for _, name := range []string{"Dup", "DupListener"} {

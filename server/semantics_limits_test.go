@@ -2,11 +2,14 @@ package server_test
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/conn"
 )
 
 // echoPath answers with the path.
@@ -90,6 +93,52 @@ func TestConcurrency(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who was refused takes nobody's place, however long the connection lingers because of
+// what he has sent.
+func TestRefusedTakeNobodysPlace(t *testing.T) {
+	st := esca("-1-lingers", conn.WithLoops(1), conn.WithLinger(time.Hour))
+	entered, leave, sent := make(chan bool), make(chan bool), make(chan bool, 1)
+	fs := &fasthttp.Server{
+		Concurrency: 1,
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			if string(ctx.Path()) == "/block" {
+				entered <- true
+				<-leave
+			}
+			echoPath(ctx)
+		},
+		ConnState: func(_ net.Conn, s fasthttp.ConnState) {
+			if s == fasthttp.StateNew {
+				<-sent // it is refused with its request unread
+			}
+		},
+	}
+	r := st.start(t, fs)
+	ask := func(path string) *client {
+		c := r.dial(t)
+		c.send("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path)
+		sent <- true
+		return c
+	}
+	a := ask("/block")
+	wait(t, entered, "the handler")
+	for range 3 {
+		if status, _ := ask("/refused").response(); status != 503 {
+			t.Errorf("over the limit: %d", status)
+		}
+	}
+	close(leave)
+	a.rest()
+	for end := time.Now().Add(generous); ; { // fasthttp tells of the closing before it lets go as well
+		got := ask("/c").rest()
+		if strings.HasPrefix(got, "HTTP/1.1 200") {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("refused for ever: %q", got)
+		}
+	}
 }
 
 func TestMaxRequestsPerConn(t *testing.T) {

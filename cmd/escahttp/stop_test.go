@@ -140,12 +140,17 @@ func TestSecondSignalEnds(t *testing.T) {
 			p := get(t, "--shutdown-timeout=0", "--write-timeout=0")
 			p.Process.Signal(syscall.SIGTERM)
 			eventually(t, "it says that it stops", func() bool { return strings.Contains(p.said(), "stopping: ") })
-			go func() { // one that comes right behind the first is taken for the same
-				for p.Process.Signal(syscall.SIGTERM) == nil {
-					time.Sleep(50 * time.Millisecond)
+			var err error
+			eventually(t, "it ends", func() bool { // one that comes right behind the first is taken for the same
+				p.Process.Signal(syscall.SIGTERM)
+				select {
+				case err = <-p.done:
+					return true
+				default:
+					return false
 				}
-			}()
-			if err := p.ended(t); err == nil || !strings.Contains(p.said(), "stopped at once") {
+			})
+			if err == nil || !strings.Contains(p.said(), "stopped at once") {
 				t.Errorf("%v; it said %q", err, p.said())
 			}
 		})

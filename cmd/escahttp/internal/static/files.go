@@ -155,7 +155,7 @@ func (c *files) openAt(name string, before *Version, now time.Time) (*Version, e
 	}
 	defer c.watch()
 	defer d.letGo()
-	v, err := c.loadAt(d, name)
+	v, err := c.loadAt(d, name, d.file)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +168,11 @@ func (c *files) openAt(name string, before *Version, now time.Time) (*Version, e
 	return v, nil
 }
 
-// loadAt loads what is at name. A tag from FILE.etag is of the FILE that is there when it
+// loadAt loads what is at name, which open opens. A tag from FILE.etag is of the FILE that is there when it
 // has been read: FILE is put in place first, and its tag behind it.
-func (c *files) loadAt(d *directory, name string) (*Version, error) {
+func (c *files) loadAt(d *directory, name string, open func(name string) (*descriptor, error)) (*Version, error) {
 	for try := 1; ; try++ {
-		f, err := d.file(name)
+		f, err := open(name)
 		if err != nil {
 			return nil, err
 		}
