@@ -201,6 +201,10 @@ func (c *Conn) gone() {
 	}
 	l.open--
 	l.load.Add(-1)
+	if c.guest {
+		l.guests--
+		l.group.unuse()
+	}
 	l.timers.remove(&c.timer)
 	c.dropInput()
 	c.fd, c.out.backlog, c.end.state = -1, nil, endGone

@@ -148,7 +148,7 @@ func (l *loop) inTime() {
 // settle lets the harvest receive again if all that has come was read.
 func (c *Conn) settle() {
 	in := &c.in
-	if len(in.buf) > 0 || in.more || in.bulky {
+	if len(in.buf) > 0 || in.more || in.bulky || c.burst.paused {
 		return
 	}
 	switch in.state {

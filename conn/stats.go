@@ -18,7 +18,8 @@ type Stats struct {
 	BytesOut uint64
 
 	Open        int // connections
-	Idle        int // of them without a worker
+	Dialled     int // of them by a Dialer
+	Idle        int // of the others, without a worker
 	Workers     int // busy and idle
 	IdleWorkers int
 }

@@ -48,6 +48,15 @@
 //	SetDeadline and its sisters     work; gnet refuses them. One that passes closes the connection,
 //	                                and OnClose gets os.ErrDeadlineExceeded.
 //	EventLoop.Schedule              works; gnet refuses it.
+//	Pause, Resume, WhenDrained      of this package stop a peer that sends faster than its bytes can be
+//	                                used. OnClose, too, waits for Resume, unless a write has failed, a
+//	                                deadline passes or the engine stops.
+//	RunTLS                          asks cfg.GetCertificate and GetConfigForClient at each handshake, on
+//	                                the loop: they should not wait. crypto/tls asks the first only if
+//	                                Certificates is empty or the client names a host, and neither has
+//	                                anything to say to a connection that is open.
+//	conn.Dial in a callback         dials onto loops of its own, and a callback that waits for such a
+//	                                connection keeps its loop; EventLoop.Register's have callbacks.
 //	EventLoop.Close                 of a connection that is inside a callback on another goroutine, by
 //	                                DispatchGoroutine or after a steal, closes it after that.
 //	Fd                              is -1, and Write reports net.ErrClosed, once the connection is closed.
