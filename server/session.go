@@ -194,6 +194,11 @@ func (sv *serving) burst(ss *session) (next *conn.Burst) {
 		ss.pause()
 		return nil
 	}
+	if sv.h2 != nil && !ss.later && sv.h2.recognise(ss) {
+		ss.b.Detach()
+		go sv.h2.serve(ss)
+		return nil
+	}
 	ss.begin()
 	return sv.serveConn(ss)
 }
@@ -311,6 +316,12 @@ func (sv *serving) tell(nc net.Conn, state fasthttp.ConnState) {
 // handle is the Handler of each loop's server.
 func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	nc := ctx.Conn()
+	if st := streamOf(nc); st != nil {
+		st.identify(ctx)
+		sv.fs.Handler(ctx)
+		st.handled(ctx)
+		return
+	}
 	ss := sessionOf(nc)
 	ss.requests++
 	ss.restore(ctx)

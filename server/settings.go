@@ -99,9 +99,15 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	if ss.id == 0 { // its first request
 		ss.id = *id
 	}
-	*id, *(*time.Time)(unsafe.Add(p, ctxFields.when)) = ss.id, ss.b.Since()
-	*(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = ss.requests
+	setIdentity(ctx, ss.id, ss.requests, ss.b.Since())
 	setConn(ctx, ss.nc)
+}
+
+// setIdentity gives ctx its connection's identity and age, and its own number there.
+func setIdentity(ctx *fasthttp.RequestCtx, id, num uint64, since time.Time) {
+	p := unsafe.Pointer(ctx)
+	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, num
+	*(*time.Time)(unsafe.Add(p, ctxFields.when)) = since
 }
 
 // early gives ctx its connection, and that one's age, for a hook that comes before the
@@ -110,10 +116,15 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 // known yet, and zero.
 func early(ctx *fasthttp.RequestCtx) (undo func()) {
 	nc := ctx.Conn()
-	ss := sessionOf(nc)
 	if !ctxFields.ok {
 		return func() {}
 	}
+	if st := streamOf(nc); st != nil {
+		setIdentity(ctx, st.c.ss.id, st.num-1, st.c.ss.b.Since())
+		*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.time)) = time.Time{}
+		return func() {}
+	}
+	ss := sessionOf(nc)
 	p := unsafe.Pointer(ctx)
 	id := ss.id
 	if ss.requests == 0 { // a line's further connections have theirs already
