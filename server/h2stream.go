@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -183,3 +184,5 @@ func (st *stream) handled(ctx *fasthttp.RequestCtx) {
 	limit := sv.fs.MaxRequestsPerConn
 	st.goAway = resp.ConnectionClose() || sv.fs.DisableKeepalive || limit > 0 && st.num >= uint64(limit)
 }
+
+func (st *stream) context() context.Context { return st.r.Context() }

@@ -27,7 +27,8 @@ type session struct {
 	nc net.Conn // what handlers and hooks see: the connection, or TLS over it
 
 	id       uint64
-	requests uint64
+	requests atomic.Uint64                  // written by its worker
+	asked    atomic.Pointer[requestContext] // of the present request; nil: nobody has asked for it
 
 	later   bool      // the first burst is over
 	waiting bool      // a later burst has not seen its request begin, and the deadlines wait for it
@@ -125,6 +126,7 @@ func (ss *session) end() {
 	ss.uncount()
 	ss.release()
 	ss.marks.set(gone)
+	ss.endContext(ErrClientGone)
 	if ss.sv.fs.ConnState != nil {
 		go ss.tellGone() // on a goroutine of its own: the loop's lock is held
 	}
@@ -209,7 +211,7 @@ func (ss *session) hasEnded() bool {
 	b := ss.b
 	switch b.Ended() {
 	case conn.EndedShutdown:
-		if ss.requests > 0 || time.Since(b.Since()) >= freshFor {
+		if ss.requests.Load() > 0 || time.Since(b.Since()) >= freshFor {
 			ss.finish()
 		}
 		return true
@@ -278,6 +280,7 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 		}
 	case fasthttp.StateIdle:
 		ss.active = false
+		ss.endRequest()
 		if ln, ok := nc.(*line); ok {
 			ln.heads.inBody = false
 		}
@@ -285,9 +288,11 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 			ss.b.AtBoundary(sv.boundary())
 		}
 	case fasthttp.StateHijacked:
+		ss.endRequest()
 		ss.marks.set(told) // what becomes of it now is the hijacker's
 		ss.release()
 	case fasthttp.StateClosed:
+		ss.endRequest()
 		if !ss.b.Over() {
 			ss.uncount()
 			ss.tellClosed()
@@ -323,7 +328,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	ss := sessionOf(nc)
-	ss.requests++
+	ss.requests.Store(ss.requests.Load() + 1)
 	ss.restore(ctx)
 	sv.fs.Handler(ctx)
 	// A handler that has timed out may still be running, with ctx: only its
@@ -346,7 +351,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 			ln.ctx = ctx
 		}
 	}
-	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests >= uint64(limit) {
+	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests.Load() >= uint64(limit) {
 		if timedOut != nil {
 			timedOut.SetConnectionClose()
 		} else {

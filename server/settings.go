@@ -99,7 +99,7 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	if ss.id == 0 { // its first request
 		ss.id = *id
 	}
-	setIdentity(ctx, ss.id, ss.requests, ss.b.Since())
+	setIdentity(ctx, ss.id, ss.requests.Load(), ss.b.Since())
 	setConn(ctx, ss.nc)
 }
 
@@ -127,10 +127,10 @@ func early(ctx *fasthttp.RequestCtx) (undo func()) {
 	ss := sessionOf(nc)
 	p := unsafe.Pointer(ctx)
 	id := ss.id
-	if ss.requests == 0 { // a line's further connections have theirs already
+	if ss.requests.Load() == 0 { // a line's further connections have theirs already
 		id = 0
 	}
-	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, ss.requests
+	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, ss.requests.Load()
 	*(*time.Time)(unsafe.Add(p, ctxFields.when)), *(*time.Time)(unsafe.Add(p, ctxFields.time)) = ss.b.Since(), time.Time{}
 	setConn(ctx, ss.nc)
 	return func() { setConn(ctx, nc) }
