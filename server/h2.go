@@ -3,14 +3,11 @@
 package server
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
-	"log"
-	"net"
-	"net/http"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -21,69 +18,64 @@ import (
 
 // h2 serves the HTTP/2 connections of a serving.
 //
-//	first burst ─► recognise ─┬─► ServeConn of fasthttp            (HTTP/1)
-//	                          └─► http2, on a goroutine of its own, as long as the connection lasts
-//	                                └─► a goroutine for each stream: ServeConn of fasthttp over a stream
+//	first burst ─► recognise ─┬─► ServeConn of fasthttp over the connection (HTTP/1)
+//	                          └─► h2conn, on a goroutine of its own
+//	                                └─► ServeConn of fasthttp over one stream after the other
 //
-// Frames, streams and flow control are golang.org/x/net/http2's. What is in a stream
-// fasthttp gets as the one request of a connection of HTTP/1.1 (stream), so that its
-// own code sees to limits, timeouts, forms, bodies and errors as it always does.
+// Frames and header compression are golang.org/x/net/http2's (Framer, hpack); its
+// server is not used, which passes each frame and each answer through a handful of
+// goroutines. What is in a stream fasthttp gets as a request of HTTP/1.1 (h2line), so
+// that its own code sees to limits, timeouts, forms, bodies and errors as it always does.
 type h2 struct {
-	sv    *serving
-	http  *http.Server // where http2 has its limits from, and learns of a shutdown
-	http2 http2.Server
-	clear bool // connections without TLS may begin with HTTP/2's preface
+	sv      *serving
+	clear   bool          // connections without TLS may begin with HTTP/2's preface
+	idle    time.Duration // how long a connection may be without streams; 0: for ever
+	headers uint32        // bytes of a request's header; fasthttp has a limit of its own, and an answer
+
+	mu       sync.Mutex
+	conns    map[*h2conn]struct{}
+	watched  []*h2conn // see h2watch.go
+	watching bool
 }
 
 // newH2 returns what serves HTTP/2 for sv; nil: nothing does. It adds what is offered
 // to sv.tls.
 func newH2(sv *serving) *h2 {
-	h := &h2{sv: sv}
+	fs := sv.fs
+	h := &h2{sv: sv, conns: make(map[*h2conn]struct{})}
 	on, told := conn.Value(http2Key{}, sv.s.opts...).(bool)
 	h.clear, _ = conn.Value(h2cKey{}, sv.s.opts...).(bool)
-	_, taken := nextProtos(sv.fs)[http2.NextProtoTLS]
+	_, taken := nextProtos(fs)[http2.NextProtoTLS]
 	switch {
 	case taken || !ctxFields.ok, sv.tls == nil && !h.clear:
 		return nil
-	case sv.tls != nil:
-		if told && !on {
-			sv.tls.NextProtos = slices.DeleteFunc(slices.Clone(sv.tls.NextProtos), func(p string) bool { return p == http2.NextProtoTLS })
-			return nil
-		}
-		if !offerH2(sv.tls) {
-			return nil
-		}
-	}
-	fs := sv.fs
-	idle := fs.IdleTimeout
-	if idle <= 0 {
-		idle = fs.ReadTimeout
-	}
-	size := fs.ReadBufferSize
-	if size <= 0 {
-		size = 4096
-	}
-	h.http = &http.Server{
-		MaxHeaderBytes: max(4*size, 64<<10), // fasthttp has a limit of its own, and an answer
-		ConnState:      h.connState,
-		ErrorLog:       log.New(logWriter{sv}, "", 0),
-	}
-	h.http2 = http2.Server{IdleTimeout: max(idle, 0), WriteByteTimeout: max(fs.WriteTimeout, 0)}
-	if err := http2.ConfigureServer(h.http, &h.http2); err != nil {
-		sv.logf("esca: no HTTP/2: %v", err)
+	case sv.tls != nil && told && !on:
+		sv.tls.NextProtos = slices.DeleteFunc(slices.Clone(sv.tls.NextProtos), func(p string) bool { return p == http2.NextProtoTLS })
+		return nil
+	case sv.tls != nil && !offerH2(sv.tls):
 		return nil
 	}
+	if h.idle = fs.IdleTimeout; h.idle <= 0 {
+		h.idle = max(fs.ReadTimeout, 0)
+	}
+	h.headers = uint32(max(4*fs.ReadBufferSize, 64<<10))
 	return h
 }
 
-// offerH2 has cfg offer HTTP/2, unless it says otherwise.
+// goodCiphers are those of TLS 1.2 that HTTP/2 has not forbidden (RFC 9113, appendix A).
+var goodCiphers = []uint16{
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// offerH2 has cfg offer HTTP/2, unless it says otherwise, and reports whether it may be
+// chosen.
 func offerH2(cfg *tls.Config) bool {
-	const required, alike = tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-	if cfg.MaxVersion != 0 && cfg.MaxVersion < tls.VersionTLS12 ||
-		cfg.CipherSuites != nil && cfg.MinVersion < tls.VersionTLS13 && !slices.Contains(cfg.CipherSuites, required) && !slices.Contains(cfg.CipherSuites, alike) {
-		return slices.Contains(cfg.NextProtos, http2.NextProtoTLS)
-	}
-	if len(cfg.NextProtos) == 0 {
+	good := func(c uint16) bool { return slices.Contains(goodCiphers, c) }
+	old := cfg.MaxVersion != 0 && cfg.MaxVersion < tls.VersionTLS12 ||
+		cfg.CipherSuites != nil && cfg.MinVersion < tls.VersionTLS13 && !slices.ContainsFunc(cfg.CipherSuites, good)
+	if len(cfg.NextProtos) == 0 && !old {
 		cfg.NextProtos = []string{http2.NextProtoTLS, "http/1.1"}
 	}
 	return cfg.GetConfigForClient != nil || slices.Contains(cfg.NextProtos, http2.NextProtoTLS)
@@ -107,53 +99,39 @@ func (h *h2) recognise(ss *session) bool {
 			break
 		}
 	}
-	if string(got[:n]) == http2.ClientPreface {
-		return true
-	}
 	ss.b.Unread(got[:n])
-	return false
+	return string(got[:n]) == http2.ClientPreface
 }
 
-// serve serves ss until it ends.
-func (h *h2) serve(ss *session) {
-	ss.nc.SetDeadline(time.Time{})
-	ss.id = newConnID()
-	c := &h2conn{h: h, ss: ss}
-	h.http2.ServeConn(ss.nc, &http2.ServeConnOpts{
-		Context:          h.sv.base,
-		BaseConfig:       h.http,
-		Handler:          c,
-		SawClientPreface: h.sv.tls == nil,
-	})
-	ss.nc.Close()
-	ss.uncount()
-	ss.tellClosed()
+// take takes ss over from its burst.
+func (h *h2) take(ss *session) {
+	ss.b.Detach()
+	c := newH2conn(h, ss)
+	h.mu.Lock()
+	h.conns[c] = struct{}{}
+	h.mu.Unlock()
+	go c.serve()
+}
+
+func (h *h2) forget(c *h2conn) {
+	h.mu.Lock()
+	delete(h.conns, c)
+	h.mu.Unlock()
 }
 
 // goAway has every client told to send no more requests. It may be called again, for
 // connections that have come meanwhile.
-func (h *h2) goAway() { h.http.Shutdown(context.Background()) }
+func (h *h2) goAway() {
+	h.mu.Lock()
+	conns := slices.Collect(maps.Keys(h.conns))
+	h.mu.Unlock()
+	for _, c := range conns {
+		c.shutDown()
+	}
+}
 
 func newConnID() uint64 {
 	var ctx fasthttp.RequestCtx
 	ctx.Init2(nil, nil, true)
 	return ctx.ConnID()
-}
-
-// connState is http2's hook.
-func (h *h2) connState(nc net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateActive:
-		h.sv.tell(nc, fasthttp.StateActive)
-	case http.StateIdle:
-		h.sv.tell(nc, fasthttp.StateIdle)
-	}
-}
-
-// logWriter is for what http2 has to say.
-type logWriter struct{ sv *serving }
-
-func (l logWriter) Write(p []byte) (int, error) {
-	l.sv.logf("%s", bytes.TrimSuffix(p, []byte("\n")))
-	return len(p), nil
 }

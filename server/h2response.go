@@ -5,12 +5,15 @@ package server
 import (
 	"bytes"
 	"errors"
-	"net/http"
+	"iter"
 	"strconv"
 	"strings"
+	"unsafe"
+
+	"golang.org/x/net/http/httpguts"
 )
 
-// response is what fasthttp answers to a stream, in HTTP/1.1, taken apart for http2:
+// response is what fasthttp answers to a stream, in HTTP/1.1, taken apart:
 //
 //	head ─┬─► plain ─────────────────────┬─► complete
 //	  ▲   ├─► size ─► chunk ─► size … ───┤
@@ -20,7 +23,7 @@ type response struct {
 	state    respState
 	head     []byte // of a head, a chunk's size or trailers, as far as they have come
 	left     int64  // of the body, or the chunk
-	begun    bool   // http2 has the head
+	begun    bool   // the head is sent
 	complete bool
 }
 
@@ -33,7 +36,6 @@ const (
 	inChunk
 	inChunkEnd
 	inTrailers
-	behind
 )
 
 var errAnswer = errors.New("esca: fasthttp's answer to an HTTP/2 stream is no HTTP/1.1")
@@ -49,8 +51,8 @@ func (o *response) write(p []byte) (int, error) {
 		}
 		p = p[n:]
 	}
-	if o.begun && !o.complete {
-		return all, http.NewResponseController(o.st.w).Flush()
+	if !o.complete {
+		o.st.c.flush()
 	}
 	return all, nil
 }
@@ -63,15 +65,16 @@ func (o *response) step(p []byte) (int, error) {
 		if head == nil {
 			return n, nil
 		}
-		return n, o.begin(string(head))
+		return n, o.begin(head)
 	case inPlain, inChunk:
 		b := p[:min(int64(len(p)), o.left)]
-		n, err := o.st.w.Write(b)
-		if o.left -= int64(n); err == nil && o.left == 0 {
-			o.complete = o.state == inPlain
+		o.left -= int64(len(b))
+		if o.state == inPlain {
+			o.complete = o.left == 0
+		} else if o.left == 0 {
 			o.state = inChunkEnd
 		}
-		return n, err
+		return len(b), o.st.send(b, o.complete)
 	case inSize:
 		line, n := o.gather(p, "\r\n")
 		if line == nil {
@@ -96,8 +99,8 @@ func (o *response) step(p []byte) (int, error) {
 	case inTrailers:
 		lines, n := o.gather(p, "\r\n\r\n")
 		if lines != nil {
-			o.trailers(string(lines))
 			o.complete = true
+			return n, o.end(lowered(lines))
 		}
 		return n, nil
 	}
@@ -125,84 +128,120 @@ func (o *response) gather(p []byte, end string) ([]byte, int) {
 	return all, len(all) - had
 }
 
-// begin gives http2 a head.
-func (o *response) begin(head string) error {
-	line, rest, _ := strings.Cut(head, "\r\n")
-	if len(line) < len("HTTP/1.1 200") {
+// end sends what is behind the last chunk.
+func (o *response) end(trailers string) error {
+	if trailers == "\r\n\r\n" {
+		return o.st.send(nil, true)
+	}
+	return o.st.respond(func(add func(name, value string)) {
+		for name, value := range fieldsOf(trailers) {
+			add(name, value)
+		}
+	}, true)
+}
+
+// begin sends a head, and finds out what is behind it.
+func (o *response) begin(head []byte) error {
+	const before, digits = len("HTTP/1.1 "), 3
+	end := bytes.IndexByte(head, '\r')
+	if end < before+digits {
 		return errAnswer
 	}
-	status, err := strconv.Atoi(line[len("HTTP/1.1 "):len("HTTP/1.1 200")])
+	status, err := strconv.Atoi(string(head[before : before+digits]))
 	if err != nil || status < 100 {
 		return errAnswer
 	}
-	if status == http.StatusContinue {
-		return nil // http2 says so itself when the body is asked for
-	}
-	h := o.st.w.Header()
-	values := make([]string, 0, 16)
+	text := lowered(head[end+len("\r\n"):])
 	length, chunked := int64(-1), false
-	for rest != "\r\n" && rest != "" {
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		name, value, ok := strings.Cut(line, ": ")
-		if !ok {
-			name, value, _ = strings.Cut(line, ":")
+	if value, ok := fieldOf(text, "content-length"); ok {
+		if length, err = strconv.ParseInt(value, 10, 63); err != nil {
+			return errAnswer
 		}
-		switch name {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
-			continue
-		case "Transfer-Encoding":
-			chunked = true
-			continue
-		case "Content-Length":
-			if length, err = strconv.ParseInt(value, 10, 63); err != nil {
-				return errAnswer
+	}
+	_, chunked = fieldOf(text, "transfer-encoding")
+	final := status >= 200
+	bare := o.st.in.head || status == 204 || status == 304 || !chunked && length <= 0
+	err = o.st.respond(func(add func(name, value string)) {
+		add(":status", statusText(status))
+		for name, value := range fieldsOf(text) {
+			switch name {
+			case "connection", "keep-alive", "proxy-connection", "upgrade", "transfer-encoding":
+			default:
+				add(name, value)
 			}
 		}
-		name = http.CanonicalHeaderKey(name)
-		values = append(values, value)
-		if had := h[name]; had != nil {
-			h[name] = append(had, value)
-		} else {
-			h[name] = values[len(values)-1 : len(values) : len(values)]
-		}
-	}
-	if status < 200 {
-		o.st.w.WriteHeader(status)
-		clear(h)
-		return nil
-	}
-	for _, own := range [...]string{"Date", "Content-Type"} { // which http2 would add
-		if h[own] == nil {
-			h[own] = nil
-		}
-	}
-	if o.st.goAway {
-		h["Connection"] = []string{"close"}
+	}, final && bare)
+	if err != nil || !final {
+		return err
 	}
 	o.begun = true
-	o.st.w.WriteHeader(status)
 	switch {
-	case o.st.r.Method == http.MethodHead, status == http.StatusNoContent, status == http.StatusNotModified:
+	case bare:
 		o.complete = true
 	case chunked:
 		o.state = inSize
-	case length == 0:
-		o.complete = true
 	default:
 		o.state, o.left = inPlain, length
 	}
 	return nil
 }
 
-func (o *response) trailers(lines string) {
-	h := o.st.w.Header()
-	for line := range strings.SplitSeq(lines, "\r\n") {
-		if name, value, ok := strings.Cut(line, ":"); ok {
-			name = http.TrailerPrefix + name
-			h[name] = append(h[name], strings.TrimSpace(value))
+// lowered is head as a string, with the names of its fields in lower case.
+func lowered(head []byte) string {
+	b := make([]byte, len(head))
+	name := true
+	for i, ch := range head {
+		switch {
+		case ch == '\n':
+			name = true
+		case ch == ':':
+			name = false
+		case name && 'A' <= ch && ch <= 'Z':
+			ch |= 0x20
+		}
+		b[i] = ch
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// fieldsOf goes through lines of names and values; what is none is left out.
+func fieldsOf(text string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for text != "" {
+			var line string
+			line, text, _ = strings.Cut(text, "\r\n")
+			name, value, ok := strings.Cut(line, ":")
+			value = strings.TrimPrefix(value, " ")
+			if ok && httpguts.ValidHeaderFieldName(name) && httpguts.ValidHeaderFieldValue(value) && !yield(name, value) {
+				return
+			}
 		}
 	}
 }
 
-// finish reports whether all of the answer was there.
-func (o *response) finish() bool { return o.complete }
+// fieldOf returns the value of the first field of that name.
+func fieldOf(text, name string) (string, bool) {
+	for len(text) > len(name) {
+		line, rest, _ := strings.Cut(text, "\r\n")
+		if len(line) > len(name) && line[len(name)] == ':' && line[:len(name)] == name {
+			return strings.TrimPrefix(line[len(name)+1:], " "), true
+		}
+		text = rest
+	}
+	return "", false
+}
+
+// statuses are the texts of 100 to 599.
+var statuses = func() (s [500]string) {
+	for i := range s {
+		s[i] = strconv.Itoa(100 + i)
+	}
+	return s
+}()
+
+func statusText(status int) string {
+	if i := status - 100; i < len(statuses) {
+		return statuses[i]
+	}
+	return strconv.Itoa(status)
+}

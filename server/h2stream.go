@@ -5,68 +5,61 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
-	"fmt"
+	"io"
 	"net"
-	"net/http"
 	"os"
-	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
-// h2conn is a connection that speaks HTTP/2.
-type h2conn struct {
-	h        *h2
-	ss       *session
-	requests atomic.Uint64
-}
-
-// ServeHTTP serves one stream.
-func (c *h2conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	st := &stream{c: c, w: w, r: r, num: c.requests.Add(1)}
-	st.in.begin(st)
-	st.out.st = st
-	defer st.end()
-	sv := c.h.sv
-	err := sv.loops[c.ss.b.Loop()].ServeConn(st.conn())
-	if r.Context().Err() == nil { // the client is still there
-		sv.logError(c.ss.nc, err)
-	}
-	if !st.out.finish() {
-		panic(http.ErrAbortHandler) // http2 resets the stream
-	}
-}
-
-// stream is one request of HTTP/2, and its answer: a connection of HTTP/1.1, to
-// fasthttp. It is also what handlers get as ctx.Conn: its addresses and deadlines are
-// good, what it reads and writes is not for them.
+// stream is one request of HTTP/2, and its answer. It is also what handlers get as
+// ctx.Conn: its addresses and deadlines are good, reading and writing is not for them.
 type stream struct {
 	c   *h2conn
-	w   http.ResponseWriter
-	r   *http.Request
+	id  uint32
 	num uint64 // of the connection's requests
+	ln  *h2line
+	in  request
+	out response
 
-	in     request
-	out    response
-	goAway bool // no more requests on this connection
+	handled bool // a handler has had it
+	goAway  bool // and wants no more requests on its connection
 
-	mu     sync.Mutex // of what handlers may use from goroutines of their own
-	over   bool
-	readAt time.Time // the read deadline
-	moved  bool      // and http2 does not know yet
+	// With the connection's mu.
+	cond       sync.Cond // body, window, or closed
+	body       []byte    // received, and from bodyAt on not read
+	bodyAt     int
+	received   int64
+	declared   int64 // Content-Length; -1: none
+	trailers   []hpack.HeaderField
+	inflow     inflow
+	window     int64 // what the client takes; below zero: it has changed its mind
+	remoteDone bool  // the client has sent all
+	localDone  bool  // and we have
+	closed     bool
+	over       bool // nobody serves it any more
+	readAt     time.Time
+	writeAt    time.Time
+	ctx        context.Context // nil: nobody has asked for it
+	cancel     context.CancelCauseFunc
 }
 
-// tlsStream is a stream of a connection with TLS, by fasthttp's test for one.
+// tlsStream is a stream of a connection with TLS.
 type tlsStream struct{ *stream }
 
-func (t tlsStream) Handshake() error { return nil }
+// ConnectionState returns that of the connection.
 func (t tlsStream) ConnectionState() tls.ConnectionState {
-	return t.c.ss.nc.(*tlsConn).ConnectionState()
+	state, _ := tlsStateOf(t.c.nc)
+	return state
 }
+
+// Handshake does nothing: there has been one.
+func (t tlsStream) Handshake() error { return nil }
 
 func (st *stream) conn() net.Conn {
 	if st.c.h.sv.tls != nil {
@@ -86,103 +79,225 @@ func streamOf(nc net.Conn) *stream {
 	return nil
 }
 
-// end is called as ServeHTTP returns. A panic of a handler ends the process, as on
-// HTTP/1.
-func (st *stream) end() {
-	st.mu.Lock()
-	st.over = true
-	st.mu.Unlock()
-	st.in.release()
-	if v := recover(); v != nil {
-		if v == http.ErrAbortHandler {
-			panic(v)
-		}
-		stack := debug.Stack()
-		go panic(fmt.Sprintf("%v [in a handler]\n\n%s", v, stack))
-		select {}
+var (
+	errNoHijack  = errors.New("esca: an HTTP/2 stream cannot be hijacked: have the client speak HTTP/1.1, or use server.WithHTTP2(false)")
+	errNotForYou = errors.New("esca: ctx.Conn of an HTTP/2 request is one of many streams: read the request's body, and set the response's")
+	errReset     = errors.New("esca: the HTTP/2 stream was reset by its client")
+)
+
+// Read and Write are not for handlers.
+
+func (st *stream) Read([]byte) (int, error)  { return 0, errNotForYou }
+func (st *stream) Write([]byte) (int, error) { return 0, errNotForYou }
+func (st *stream) LocalAddr() net.Addr       { return st.c.nc.LocalAddr() }
+func (st *stream) RemoteAddr() net.Addr      { return st.c.nc.RemoteAddr() }
+
+// Close resets the stream.
+func (st *stream) Close() error {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	if !st.closed {
+		st.c.resetStream(st.id, http2.ErrCodeCancel)
+		st.c.flushLocked()
 	}
+	return nil
 }
-
-func (st *stream) Read(p []byte) (int, error)  { return st.in.read(p) }
-func (st *stream) Write(p []byte) (int, error) { return st.out.write(p) }
-
-// Close does nothing: the stream ends when its ServeConn has returned.
-func (st *stream) Close() error { return nil }
-
-func (st *stream) LocalAddr() net.Addr  { return st.c.ss.nc.LocalAddr() }
-func (st *stream) RemoteAddr() net.Addr { return st.c.ss.nc.RemoteAddr() }
 
 // SetDeadline sets both deadlines.
 func (st *stream) SetDeadline(t time.Time) error {
-	if err := st.SetReadDeadline(t); err != nil {
-		return err
-	}
+	st.SetReadDeadline(t)
 	return st.SetWriteDeadline(t)
 }
 
 // SetReadDeadline sets when the rest of the request's body must have come.
-func (st *stream) SetReadDeadline(t time.Time) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+func (st *stream) SetReadDeadline(t time.Time) error { return st.setDeadline(&st.readAt, t) }
+
+// SetWriteDeadline sets when the client must have taken the answer.
+func (st *stream) SetWriteDeadline(t time.Time) error { return st.setDeadline(&st.writeAt, t) }
+
+func (st *stream) setDeadline(at *time.Time, t time.Time) error {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
 	if st.over {
 		return net.ErrClosed
 	}
-	st.moved = st.moved || !t.Equal(st.readAt)
-	st.readAt = t
+	*at = t
+	st.cond.Broadcast()
 	return nil
 }
 
-// SetWriteDeadline sets when the stream is reset, if its answer is not sent by then.
-func (st *stream) SetWriteDeadline(t time.Time) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.over {
-		return net.ErrClosed
+func (st *stream) isClosed() bool {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	return st.closed
+}
+
+// reason is why a closed stream is it.
+func (st *stream) reason() error {
+	if st.c.err != nil {
+		return st.c.err
 	}
-	return http.NewResponseController(st.w).SetWriteDeadline(t)
+	return errReset
 }
 
-// armRead has http2 know of the read deadline, before the body is waited for.
-func (st *stream) armRead() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.moved {
-		st.moved = false
-		http.NewResponseController(st.w).SetReadDeadline(st.readAt)
+// wait waits for news of the stream, and reports false if at has passed. With mu.
+func (st *stream) wait(at time.Time) bool {
+	if at.IsZero() {
+		st.cond.Wait()
+		return true
 	}
-}
-
-// readError is what fasthttp is told of a body that has ended with err.
-func (st *stream) readError(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &net.OpError{Op: "read", Net: "tcp", Source: st.LocalAddr(), Addr: st.RemoteAddr(), Err: os.ErrDeadlineExceeded}
+	left := time.Until(at)
+	if left <= 0 {
+		return false
 	}
-	return err
+	t := time.AfterFunc(left, func() {
+		st.c.mu.Lock()
+		st.cond.Broadcast()
+		st.c.mu.Unlock()
+	})
+	st.cond.Wait()
+	t.Stop()
+	return true
 }
 
-// identify gives ctx the number, age and identity of the stream's connection.
-func (st *stream) identify(ctx *fasthttp.RequestCtx) {
-	setIdentity(ctx, st.c.ss.id, st.num, st.c.ss.b.Since())
+func (st *stream) timeout(op string) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: st.LocalAddr(), Addr: st.RemoteAddr(), Err: os.ErrDeadlineExceeded}
 }
 
-// errNoHijack is what a client gets of a handler that hijacks a stream.
-var errNoHijack = errors.New("esca: an HTTP/2 stream cannot be hijacked: have the client speak HTTP/1.1, or use server.WithHTTP2(false)")
-
-// handled is called when the handler has returned.
-func (st *stream) handled(ctx *fasthttp.RequestCtx) {
-	sv := st.c.h.sv
-	resp := ctx.LastTimeoutErrorResponse()
-	if resp == nil {
-		resp = &ctx.Response
-		if ctx.Hijacked() {
-			sv.logf("%v: %s %s", errNoHijack, ctx.Method(), ctx.Path())
-			ctx.Hijack(nil)
-			resp.Reset()
-			ctx.Error(errNoHijack.Error(), fasthttp.StatusHTTPVersionNotSupported)
+// receive reads the body; io.EOF: that was all.
+func (st *stream) receive(p []byte) (int, error) {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case st.bodyAt < len(st.body):
+			n := copy(p, st.body[st.bodyAt:])
+			if st.bodyAt += n; st.bodyAt == len(st.body) {
+				st.body, st.bodyAt = st.body[:0], 0
+			}
+			had := len(c.out)
+			if c.giveBack(st, n); len(c.out) > had {
+				c.flushLocked()
+			}
+			return n, nil
+		case st.closed:
+			return 0, st.reason()
+		case st.remoteDone:
+			return 0, io.EOF
+		}
+		c.flushLocked() // the client may be waiting for a 100
+		if !st.wait(st.readAt) {
+			return 0, st.timeout("read")
 		}
 	}
-	limit := sv.fs.MaxRequestsPerConn
-	st.goAway = resp.ConnectionClose() || sv.fs.DisableKeepalive || limit > 0 && st.num >= uint64(limit)
 }
 
-func (st *stream) context() context.Context { return st.r.Context() }
+// respond sends a head. last: and nothing behind it.
+func (st *stream) respond(fields func(add func(name, value string)), last bool) error {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if st.closed {
+		return st.reason()
+	}
+	c.block.Reset()
+	fields(func(name, value string) { c.enc.WriteField(hpack.HeaderField{Name: name, Value: value}) })
+	b := c.block.Bytes()
+	first := true
+	for first || len(b) > 0 {
+		part := b[:min(len(b), c.frame)]
+		b = b[len(part):]
+		if first {
+			c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: st.id, BlockFragment: part, EndStream: last, EndHeaders: len(b) == 0})
+		} else {
+			c.fr.WriteContinuation(st.id, len(b) == 0, part)
+		}
+		first = false
+	}
+	if last {
+		st.sentAll()
+	}
+	return nil
+}
+
+// send sends p, as the client takes it; last: and nothing behind it.
+func (st *stream) send(p []byte, last bool) error {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(p) > 0 || last {
+		if st.closed {
+			return st.reason()
+		}
+		n := int(min(int64(len(p)), st.window, c.window, int64(c.frame)))
+		if n <= 0 && len(p) > 0 {
+			c.replace(st.ln, st.ln.seq.Load()) // or nobody would hear the client ask for more
+			c.flushLocked()
+			if n = int(min(st.window, c.window)); n <= 0 && !st.closed && !st.wait(st.writeAt) {
+				c.resetStream(st.id, http2.ErrCodeCancel)
+				c.flushLocked()
+				return st.timeout("write")
+			}
+			continue
+		}
+		st.window -= int64(n)
+		c.window -= int64(n)
+		end := last && n == len(p)
+		var head [9]byte
+		binary.BigEndian.PutUint32(head[:], uint32(n)<<8|uint32(http2.FrameData))
+		if end {
+			head[4] = byte(http2.FlagDataEndStream)
+		}
+		binary.BigEndian.PutUint32(head[5:], st.id)
+		c.out = append(append(c.out, head[:]...), p[:n]...)
+		p = p[n:]
+		if end {
+			st.sentAll()
+			return nil
+		}
+		c.makeRoom()
+	}
+	return nil
+}
+
+// sentAll is called when the answer is in the connection's hands. With mu.
+func (st *stream) sentAll() {
+	st.localDone = true
+	if st.goAway {
+		st.c.away = st.c.away || st.sendGoAway()
+	}
+	if st.remoteDone {
+		st.c.closeStream(st, nil)
+	}
+}
+
+func (st *stream) sendGoAway() bool {
+	st.c.fr.WriteGoAway(st.c.last, http2.ErrCodeNo, nil)
+	return true
+}
+
+func (st *stream) answered() bool { return st.localDone }
+
+// context returns the context of the request.
+func (st *stream) context() context.Context {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	if st.ctx == nil {
+		st.ctx, st.cancel = context.WithCancelCause(st.c.h.sv.base)
+		switch {
+		case st.over || st.localDone:
+			st.cancel(nil)
+		case st.closed:
+			st.cancel(ErrClientGone)
+		}
+	}
+	return st.ctx
+}
+
+// endContext ends it. With mu.
+func (st *stream) endContext(why error) {
+	if st.cancel != nil {
+		st.cancel(why)
+	}
+}

@@ -141,15 +141,13 @@ func (ln *line) handOver(ctx *fasthttp.RequestCtx) {
 }
 
 // sessionOf returns the session of what a ServeConn has for its connection; nil: a
-// line that has none, or a stream of HTTP/2.
+// line that has none.
 func sessionOf(nc net.Conn) *session {
 	switch nc := nc.(type) {
 	case *line:
 		return nc.ss
 	case *tlsConn:
 		return nc.ss
-	case *stream, tlsStream:
-		return nil
 	}
 	return conn.BurstOf(nc.(*conn.Conn)).Context().(*session)
 }

@@ -197,8 +197,7 @@ func (sv *serving) burst(ss *session) (next *conn.Burst) {
 		return nil
 	}
 	if sv.h2 != nil && !ss.later && sv.h2.recognise(ss) {
-		ss.b.Detach()
-		go sv.h2.serve(ss)
+		sv.h2.take(ss)
 		return nil
 	}
 	ss.begin()
@@ -266,6 +265,10 @@ func (ss *session) finish() {
 // connection is between two requests, and keeps from the user what is only a
 // burst's end.
 func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
+	if ln := lineOf(nc); ln != nil {
+		ln.idle = state == fasthttp.StateIdle
+		return
+	}
 	ss := sessionOf(nc)
 	if ss == nil {
 		return
@@ -321,10 +324,8 @@ func (sv *serving) tell(nc net.Conn, state fasthttp.ConnState) {
 // handle is the Handler of each loop's server.
 func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	nc := ctx.Conn()
-	if st := streamOf(nc); st != nil {
-		st.identify(ctx)
-		sv.fs.Handler(ctx)
-		st.handled(ctx)
+	if ln := lineOf(nc); ln != nil {
+		ln.handle(ctx)
 		return
 	}
 	ss := sessionOf(nc)

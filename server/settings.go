@@ -103,6 +103,11 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	setConn(ctx, ss.nc)
 }
 
+// setTime says when ctx's request has come.
+func setTime(ctx *fasthttp.RequestCtx, t time.Time) {
+	*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.time)) = t
+}
+
 // setIdentity gives ctx its connection's identity and age, and its own number there.
 func setIdentity(ctx *fasthttp.RequestCtx, id, num uint64, since time.Time) {
 	p := unsafe.Pointer(ctx)
@@ -119,10 +124,8 @@ func early(ctx *fasthttp.RequestCtx) (undo func()) {
 	if !ctxFields.ok {
 		return func() {}
 	}
-	if st := streamOf(nc); st != nil {
-		setIdentity(ctx, st.c.ss.id, st.num-1, st.c.ss.b.Since())
-		*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.time)) = time.Time{}
-		return func() {}
+	if ln := lineOf(nc); ln != nil {
+		return ln.early(ctx)
 	}
 	ss := sessionOf(nc)
 	p := unsafe.Pointer(ctx)
