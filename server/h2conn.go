@@ -52,7 +52,7 @@ type h2conn struct {
 	running  int // streams in handlers, closed ones included
 	requests uint64
 	slow     int // so many requests more get goroutines
-	resets   int // by the client, less what it has had answered
+	resets   int // streams that have come to nothing, less those answered
 	away     bool
 	err      error // why it has ended; nil: it has not
 
@@ -80,7 +80,7 @@ const (
 	h2FlushAt      = 32 << 10  // what is not held back for more to come
 	h2OutMost      = 256 << 10 // where those who write wait
 	h2Preface      = 10 * time.Second
-	h2Resets       = 1000 // streams that a client may reset without letting any be answered
+	h2Resets       = 1000 // streams that may come to nothing, without as many being answered
 	h2Slow         = 64
 )
 

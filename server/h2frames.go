@@ -154,6 +154,11 @@ func (c *h2conn) takeReset(f *http2.RSTStreamFrame) error {
 		return err
 	}
 	c.closeStream(st, ErrClientGone)
+	return c.countReset()
+}
+
+// countReset counts a stream that has come to nothing.
+func (c *h2conn) countReset() error {
 	if c.resets++; c.resets > h2Resets {
 		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 	}
@@ -247,6 +252,9 @@ func (c *h2conn) takeHeaders(f *http2.MetaHeadersFrame) (*stream, error) {
 	case f.HasPriority() && f.Priority.StreamDep == id:
 		return refuse(http2.ErrCodeProtocol)
 	case len(c.streams) >= h2Streams, c.running >= 2*h2Streams:
+		if err := c.countReset(); err != nil {
+			return nil, err
+		}
 		return refuse(http2.ErrCodeRefusedStream)
 	}
 	st := &stream{c: c, id: id, window: c.initial, declared: -1, remoteDone: f.StreamEnded()}

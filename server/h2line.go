@@ -105,6 +105,9 @@ func (ln *h2line) Read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		}
 		ln.st, st.ln = st, ln
+		if d := ln.c.h.sv.fs.ReadTimeout; d > 0 && st.in.body != noBody {
+			st.SetReadDeadline(time.Now().Add(d)) // on a new line ServeConn has set it before
+		}
 		ln.c.tellState()
 		if ln.c.driver.Load() == ln {
 			ln.busy = true
@@ -190,6 +193,7 @@ func (ln *h2line) handle(ctx *fasthttp.RequestCtx) {
 	setIdentity(ctx, ln.c.ss.id, st.num, ln.c.ss.b.Since())
 	own := ctx.Conn()
 	setConn(ctx, st.conn())
+	ctx.SetRemoteAddr(nil) // which another stream's handler may have set
 	sv.fs.Handler(ctx)
 	resp := ctx.LastTimeoutErrorResponse()
 	if resp == nil { // otherwise ctx is the handler's still

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -85,12 +86,19 @@ var (
 	errReset     = errors.New("esca: the HTTP/2 stream was reset by its client")
 )
 
-// Read and Write are not for handlers.
+// Read is not for handlers.
 
-func (st *stream) Read([]byte) (int, error)  { return 0, errNotForYou }
-func (st *stream) Write([]byte) (int, error) { return 0, errNotForYou }
-func (st *stream) LocalAddr() net.Addr       { return st.c.nc.LocalAddr() }
-func (st *stream) RemoteAddr() net.Addr      { return st.c.nc.RemoteAddr() }
+func (st *stream) Read([]byte) (int, error) { return 0, errNotForYou }
+func (st *stream) LocalAddr() net.Addr      { return st.c.nc.LocalAddr() }
+func (st *stream) RemoteAddr() net.Addr     { return st.c.nc.RemoteAddr() }
+
+// Write takes interim answers, as ctx.EarlyHints writes.
+func (st *stream) Write(p []byte) (int, error) {
+	if st.out.begun || !bytes.HasPrefix(p, []byte("HTTP/1.1 1")) {
+		return 0, errNotForYou
+	}
+	return st.out.write(p)
+}
 
 // Close resets the stream.
 func (st *stream) Close() error {
