@@ -25,11 +25,14 @@ test: setup lint cross ## everything a change has to pass (sets up what it needs
 	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
-setup:       ## install what the race detector needs, where it is missing
+setup:       ## install what the tests need, where it is missing
 	@command -v $(GO) >/dev/null || { echo "make test needs Go (go.dev/dl)"; exit 1; }
 	@command -v gcc >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev >/dev/null; } || \
 	  { echo "make test needs gcc, for the race detector: apt-get install gcc libc6-dev"; exit 1; }
+	@command -v h2load >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nghttp2-client curl >/dev/null; } || \
+	  echo "without nghttp and h2load (apt-get install nghttp2-client) their tests of HTTP/2 are skipped"
 	$(GO) mod download
 	$(GO) -C bench/benchserver-pg mod download
 

@@ -171,6 +171,9 @@ func (c *h2conn) stream(id uint32) (*stream, error) {
 	if st := c.streams[id]; st != nil {
 		return st, nil
 	}
+	if c.away && id > c.last && id%2 == 1 {
+		return nil, nil // it was begun before the client has heard that it is not served
+	}
 	if id > c.last || id%2 == 0 {
 		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
 	}
@@ -202,6 +205,10 @@ func (c *h2conn) takeData(f *http2.DataFrame) error {
 	if st.declared >= 0 && (st.received > st.declared || f.StreamEnded() && st.received < st.declared) {
 		c.giveBack(nil, n)
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeProtocol}
+	}
+	if st.bodyAt > len(st.body)/2 {
+		st.body = st.body[:copy(st.body, st.body[st.bodyAt:])]
+		st.bodyAt = 0
 	}
 	st.body = append(st.body, data...)
 	c.giveBack(st, n-len(data)) // padding
@@ -313,7 +320,7 @@ func (c *h2conn) closeStream(st *stream, err error) {
 	if !st.answered() {
 		st.endContext(err)
 	}
-	c.giveBack(nil, len(st.body))
+	c.giveBack(nil, len(st.body)-st.bodyAt)
 	st.body, st.bodyAt = nil, 0
 	st.cond.Broadcast()
 	if len(c.streams) == 0 {

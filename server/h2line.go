@@ -19,6 +19,7 @@ type h2line struct {
 	st    *stream       // being served; nil: none
 	first *stream       // to be served, if it is not the driver's
 	idle  bool          // the answer is written, and the next request is asked for
+	asked bool          // ServeConn has read
 	busy  bool          // it has entered, for st
 	seq   atomic.Uint64 // odd while the driver is away from the frames
 }
@@ -74,11 +75,13 @@ func (ln *h2line) drive() {
 		ln.c.mu.Unlock()
 		ln.done()
 	}()
-	for {
-		if ln.c.driver.Load() != ln && ln.first == nil {
+	for ln.first != nil || ln.c.driver.Load() == ln {
+		ln.asked = false
+		err := ln.c.ls.ServeConn(ln.conn())
+		if !ln.asked { // it has too many connections
+			ln.refuse()
 			break
 		}
-		err := ln.c.ls.ServeConn(ln.conn())
 		if st := ln.st; st != nil && !st.isClosed() {
 			ln.c.h.sv.logError(ln.c.nc, err)
 		}
@@ -90,6 +93,20 @@ func (ln *h2line) drive() {
 	returned = true
 }
 
+// refuse ends what ServeConn will have nothing to do with.
+func (ln *h2line) refuse() {
+	c := ln.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if st := ln.first; st != nil {
+		c.running--
+		c.resetStream(st.id, http2.ErrCodeRefusedStream)
+		c.flushLocked()
+		return
+	}
+	c.fail(http2.ConnectionError(http2.ErrCodeEnhanceYourCalm))
+}
+
 func (c *h2conn) hasEnded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,6 +115,7 @@ func (c *h2conn) hasEnded() bool {
 
 // Read reads the stream under way, or the next.
 func (ln *h2line) Read(p []byte) (int, error) {
+	ln.asked = true
 	if ln.st == nil || ln.idle {
 		ln.done()
 		st := ln.c.next(ln)
@@ -134,6 +152,7 @@ func (ln *h2line) done() {
 	c.mu.Lock()
 	st.over = true
 	c.running--
+	st.endContext(nil)
 	switch {
 	case st.closed:
 	case st.out.complete: // and the client is still sending
@@ -143,7 +162,6 @@ func (ln *h2line) done() {
 	default:
 		c.resetStream(st.id, http2.ErrCodeInternal)
 	}
-	st.endContext(nil)
 	c.resets = max(c.resets-1, 0)
 	c.endIfIdle()
 	if c.driver.Load() != ln {
@@ -195,6 +213,9 @@ func (ln *h2line) handle(ctx *fasthttp.RequestCtx) {
 	setConn(ctx, st.conn())
 	ctx.SetRemoteAddr(nil) // which another stream's handler may have set
 	sv.fs.Handler(ctx)
+	st.c.mu.Lock()
+	st.returned = true
+	st.c.mu.Unlock()
 	resp := ctx.LastTimeoutErrorResponse()
 	if resp == nil { // otherwise ctx is the handler's still
 		setConn(ctx, own)

@@ -43,6 +43,7 @@ type stream struct {
 	remoteDone bool  // the client has sent all
 	localDone  bool  // and we have
 	closed     bool
+	returned   bool // the handler has, or its time is up
 	over       bool // nobody serves it any more
 	readAt     time.Time
 	writeAt    time.Time
@@ -94,7 +95,10 @@ func (st *stream) RemoteAddr() net.Addr     { return st.c.nc.RemoteAddr() }
 
 // Write takes interim answers, as ctx.EarlyHints writes.
 func (st *stream) Write(p []byte) (int, error) {
-	if st.out.begun || !bytes.HasPrefix(p, []byte("HTTP/1.1 1")) {
+	st.c.mu.Lock()
+	returned := st.returned
+	st.c.mu.Unlock()
+	if returned || !bytes.HasPrefix(p, []byte("HTTP/1.1 1")) {
 		return 0, errNotForYou
 	}
 	return st.out.write(p)
