@@ -31,6 +31,9 @@ setup:       ## install what the race detector and the tests need, where it is m
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev >/dev/null; } || \
 	  { echo "make test needs gcc, for the race detector: apt-get install gcc libc6-dev"; exit 1; }
 	@kmodule/preload/preloadtest/setup
+	@command -v h2load >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nghttp2-client curl >/dev/null; } || \
+	  echo "without nghttp and h2load (apt-get install nghttp2-client) their tests of HTTP/2 are skipped"
 	$(GO) mod download
 	$(GO) -C bench/benchserver-pg mod download
 

@@ -41,6 +41,8 @@ type burst struct {
 	boundary error // at a boundary: what Read reports instead of waiting
 	context  any
 	onGone   func()
+	onEnd    func() // see OnPeerEnd
+	anyhow   bool
 }
 
 // Conn returns the connection.

@@ -59,6 +59,7 @@ func (c *Conn) close() {
 	case e.calls > 0 || c.l.away() || !c.finishNow():
 		c.startFlushing()
 	}
+	c.noticeEnd()
 }
 
 // unseen reports whether the socket holds bytes that nobody has been told of: what has

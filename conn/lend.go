@@ -44,6 +44,22 @@ func (b *Burst) Input() (p []byte, more bool, err error) {
 	return nil, in.more, nil
 }
 
+// Unread puts back p, which Read has read: the next Read gets it first. p is copied.
+// The Handler's own calls only.
+func (b *Burst) Unread(p []byte) {
+	c := b.Conn()
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if len(p) == 0 || c.end.state != endOpen {
+		return
+	}
+	in := &c.in
+	in.buf = append(append(make([]byte, 0, len(p)+len(in.buf)), p...), in.buf...)
+	c.freeSlot(&in.slot)
+	c.hold()
+	c.burst.news = true
+}
+
 // syscallError wraps what the system has said, and leaves everything else.
 func syscallError(call string, err error) error {
 	if errno, ok := err.(unix.Errno); ok {

@@ -43,6 +43,7 @@ type options struct {
 	steals    bool
 	control   func(network, address string, c syscall.RawConn) error
 	linux     linuxOptions
+	values    map[any]any
 }
 
 func buildOptions(opts []Option) options {

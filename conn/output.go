@@ -218,6 +218,7 @@ func (c *Conn) failOutput(err error) {
 	c.writers.wakeAll(c.l)
 	c.readers.wakeAll(c.l)
 	c.dirty()
+	c.noticeEnd()
 	if c.end.state == endOpen {
 		c.serveLater() // nobody may be waiting: the Handler is to hear of it
 	}

@@ -26,6 +26,38 @@
 //	Serve of other listeners        a listener that is neither from conn.Listen nor a *net.TCPListener
 //	                                or *net.UnixListener is served by fasthttp itself.
 //
+// # HTTP/2
+//
+// Clients that come over TLS and speak HTTP/2 get it (ALPN); WithHTTP2(false) turns
+// that off, WithH2C(true) takes it on ports without TLS. A handler sees no difference:
+// what is in a stream is served by fasthttp's own code as a request of HTTP/1.1 would
+// be, and ctx.Request.Header.Protocol says so too; ctx.TLSConnectionState has the
+// negotiated protocol. A connection has a goroutine, which serves short requests itself;
+// a handler that blocks, or has a body to wait for, has one of its own.
+//
+// What cannot be the same:
+//
+//	ctx.Hijack                      is refused with 505 and a line in the log.
+//	ctx.Conn()                      is the stream: its addresses, deadlines and TLS state are good, Close
+//	                                resets it, and the rest is an error.
+//	limits of connections           Concurrency and MaxConnsPerIP count connections, not streams, of which a
+//	                                connection has 250 at the most. MaxRequestsPerConn, DisableKeepalive and
+//	                                SetConnectionClose end a connection with GOAWAY: streams that are
+//	                                under way by then are still served.
+//	timeouts                        ReadTimeout is for the body of each stream, and for the client's first
+//	                                bytes; WriteTimeout for each answer, whose stream is reset, and for
+//	                                each write; IdleTimeout for a connection without streams.
+//	ReadBufferSize                  limits a request's head as always (431); of one four times that
+//	                                size, and of 64 KiB at least, no more is taken.
+//	ConnState                       is told of connections, not of streams, as by net/http.
+//	trailers of requests            with a Content-Length arrive only if a Trailer field announces them.
+//	priorities                      of streams are not looked at.
+//
+// # Context
+//
+// Context gives a handler a context.Context that ends when its client has gone. Its
+// documentation says what that is taken for.
+//
 // # gnet
 //
 // Run, Rotate, RunTLS and Stop take the place of gnet's functions; NewGnet has the
