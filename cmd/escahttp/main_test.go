@@ -196,6 +196,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"socket mode", []string{"--addr=unix:" + file + ".s", "--socket-mode=999"}, 2, "0660"},
 		{"socket mode of a port", []string{"--socket-mode=0600"}, 2, "unix:PATH"},
 		{"etag", []string{"--etag=inode"}, 2, "auto"},
+		{"coding", []string{"--compress=br,lzw"}, 2, "\"lzw\" is no coding"},
+		{"coding twice", []string{"--compress=br,br"}, 2, "twice"},
 		{"negative time", []string{"--write-timeout=-1s"}, 2, "--write-timeout"},
 		{"backend", []string{"--backend=nope", "--addr=127.0.0.1:0"}, 2, "--backend=nope"},
 		{"certificate", []string{"--addr=127.0.0.1:0", "--tls-cert=/no/c", "--tls-key=/no/k"}, 1, "--tls-cert"},

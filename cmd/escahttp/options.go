@@ -43,6 +43,9 @@ type serveCmd struct {
 	CacheMiB   int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
 	ETag       string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
+	Precompressed bool    `default:"true" negatable:"" env:"ESCAHTTP_PRECOMPRESSED" help:"Send FILE.br, FILE.zst or FILE.gz in the place of FILE, unless it is older, to clients that accept that."`
+	Compress      codings `default:"br,zstd,gzip" env:"ESCAHTTP_COMPRESS" placeholder:"CODINGS" help:"Codings that files of compressible types are sent in, made once and kept in the cache: some of br, zstd, gzip as preferred, or off. Default: ${default}."`
+
 	Revalidate      time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a name is taken to lead to the same file before it is looked at again."`
 	ReadTimeout     time.Duration `default:"30s" env:"ESCAHTTP_READ_TIMEOUT" help:"Time for a request to arrive; 0: no limit."`
 	WriteTimeout    time.Duration `default:"60s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"How long a client may take nothing of an answer before it is cut off; 0: no limit."`

@@ -105,7 +105,8 @@ func (t *site) openFiles() (*static.Handler, error) {
 		revalidate = -1
 	}
 	h, err := static.New(t.Root, static.Options{
-		CacheBytes: t.CacheMiB << 20, Revalidate: revalidate, Tagging: static.Tagging(t.ETag), Logf: t.out.Limited("files").Printf,
+		CacheBytes: t.CacheMiB << 20, Revalidate: revalidate, Tagging: static.Tagging(t.ETag),
+		Precompressed: t.Precompressed, Encode: t.Compress, Logf: t.out.Limited("files").Printf,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ROOT: %w", err)

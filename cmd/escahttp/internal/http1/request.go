@@ -11,7 +11,7 @@ import (
 // resolved dots.
 type request struct {
 	ctx   *fasthttp.RequestCtx
-	plain bool // it has none of the fields that decisions depend on
+	plain bool // it has neither a condition nor a Range
 }
 
 func (r *request) read(ctx *fasthttp.RequestCtx) {
@@ -23,17 +23,22 @@ func (r *request) Path() []byte   { return r.ctx.Path() }
 func (r *request) Query() []byte  { return r.ctx.URI().QueryString() }
 
 func (r *request) Header(name string) []byte {
-	if r.plain {
+	if r.plain && looksForPart(name) {
 		return nil
 	}
 	return r.ctx.Request.Header.Peek(name)
 }
 
 func (r *request) Headers(name string) [][]byte {
-	if r.plain {
+	if r.plain && looksForPart(name) {
 		return nil
 	}
 	return r.ctx.Request.Header.PeekAll(name)
+}
+
+// looksForPart reports whether name is that of a condition, or Range.
+func looksForPart(name string) bool {
+	return len(name) > 2 && (name[:2] == "If" || name[:2] == "Ra")
 }
 
 func (r *request) Time() time.Time {

@@ -1,5 +1,7 @@
 package static
 
+import "slices"
+
 // Field is a header field. Its name is in canonical form.
 type Field struct{ Name, Value []byte }
 
@@ -15,9 +17,16 @@ type Answer struct {
 	Version *Version
 
 	asItIs bool   // the version goes on being written to, and this is as much as there was
-	name   []byte // what is asked for, beneath the root
-	fields [6]Field
+	file   []byte // the name of the version, beneath the root
+	again  bool   // it was asked for before
 	parts  [1]Part
+
+	coding      *coding // of the version; nil: the file is as it is
+	alone       bool    // it is there only coded
+	contentType []byte  // of what is coded, where it is not the version's
+
+	// What names and tags are put together in.
+	name, beside, codedTag []byte
 }
 
 // Part of a body: Text, or if that is nil a span of the version.
@@ -82,14 +91,30 @@ func (a *Answer) Close() {
 	if a.Version != nil {
 		a.Version.letGo()
 	}
-	*a = Answer{name: a.name[:0]}
+	*a = Answer{Fields: a.Fields[:0], name: a.name[:0], beside: a.beside[:0], codedTag: a.codedTag[:0]}
 }
 
 func (a *Answer) set(name, value []byte) {
-	if a.Fields == nil {
-		a.Fields = a.fields[:0]
-	}
 	a.Fields = append(a.Fields, Field{name, value})
+}
+
+// vary says that the answer depends on the field named.
+func (a *Answer) vary(name []byte) {
+	for i := range a.Fields {
+		if f := &a.Fields[i]; string(f.Name) == string(keyVary) {
+			f.Value = slices.Concat(f.Value, []byte(", "), name)
+			return
+		}
+	}
+	a.set(keyVary, name)
+}
+
+// tag is the entity tag of what is sent; empty if there is none.
+func (a *Answer) tag() []byte {
+	if a.coding != nil {
+		return a.codedTag
+	}
+	return a.Version.etag
 }
 
 // only makes the body the span s of the version.
@@ -112,6 +137,7 @@ var (
 	keyLastModified = []byte("Last-Modified")
 	keyLocation     = []byte("Location")
 	keyRetryAfter   = []byte("Retry-After")
+	keyVary         = []byte("Vary")
 	valueAllow      = []byte("GET, HEAD")
 	valueBytes      = []byte("bytes")
 	valueRetryAfter = []byte("1")

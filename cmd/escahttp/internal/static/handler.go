@@ -29,6 +29,15 @@ type Options struct {
 	Idle time.Duration
 	// Tagging is how entity tags are made. Default TagAuto.
 	Tagging Tagging
+	// Precompressed has FILE.br, FILE.zst and FILE.gz sent in the place of FILE, unless
+	// they are older, to clients that accept that.
+	Precompressed bool
+	// Encode are the codings that compressible files are sent in, made when they are first
+	// asked for, in the order of preference (see ParseCodings). None: nothing is compressed.
+	Encode []int
+	// Types are media types by extension, in lower case and with its dot, that come
+	// before the known ones.
+	Types map[string]string
 	// Logf is told of what the operator should know: files that cannot be read
 	// for other reasons than that they are not there. Default: nothing.
 	Logf func(format string, args ...any)
@@ -79,7 +88,7 @@ func NewFS(fsys fs.FS, modified time.Time) (*Handler, error) {
 		b, err := fs.ReadFile(fsys, name)
 		if err == nil {
 			v := &Version{body: b, held: true}
-			v.describe(name, &stamp{size: int64(len(b)), mtime: modified.UnixNano()})
+			v.describe(name, &stamp{size: int64(len(b)), mtime: modified.UnixNano()}, nil)
 			f.load.tags.set(v, name, nil, nil, true, sha256.New())
 			f.known[name] = v
 		}
@@ -107,7 +116,15 @@ func (o *Options) setDefaults() {
 }
 
 func newHandler(f *files, o Options) *Handler {
-	return &Handler{files: f, chain: []step{methods{}, find{f, o.Logf}, conditions{}, ranges{}, whole{}}}
+	look := find{files: f, logf: o.Logf}
+	if o.Precompressed || len(o.Encode) > 0 {
+		look.encodings = newEncodings(f, o)
+	}
+	chain := []step{methods{}, look}
+	if look.encodings != nil {
+		chain = append(chain, look.encodings)
+	}
+	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{})}
 }
 
 // Decide decides what r is answered with. a is empty, and is to be closed.
@@ -147,8 +164,9 @@ func (methods) decide(r Request, a *Answer) bool {
 
 // find finds the version that a path leads to.
 type find struct {
-	files *files
-	logf  func(string, ...any)
+	files     *files
+	encodings *encodings // nil: there are none
+	logf      func(string, ...any)
 }
 
 var index = []byte("index.html")
@@ -165,11 +183,18 @@ func (f find) decide(r Request, a *Answer) bool {
 		a.name = append(append(a.name[:0], name...), index...)
 		name = a.name
 	}
-	v, err := f.files.get(name, r.Time())
-	switch {
-	case err == nil:
-		a.Version = v
+	var err error
+	a.file = name
+	a.Version, a.again, err = f.files.get(name, r.Time())
+	if err == nil {
 		return false
+	}
+	if f.encodings != nil && notFound(err) {
+		if found, done := f.encodings.alone(r, a, name); found {
+			return done
+		}
+	}
+	switch {
 	case errors.Is(err, errDirectory) && !inDir:
 		redirect(r, a)
 	case errors.Is(err, fs.ErrPermission):
@@ -215,11 +240,24 @@ func redirect(r Request, a *Answer) {
 	a.fail(http.StatusMovedPermanently)
 }
 
+// copies has what is asked for again sent from a copy in memory.
+type copies struct{ files *files }
+
+func (c copies) decide(r Request, a *Answer) bool {
+	if a.again {
+		a.Version = c.files.copied(a.Version, a.file, r.Time())
+	}
+	return false
+}
+
 // whole answers with all of the version.
 type whole struct{}
 
 func (whole) decide(_ Request, a *Answer) bool {
 	a.Status = http.StatusOK
+	if a.coding != nil {
+		a.set(keyContentEncoding, a.coding.value)
+	}
 	if a.Version.growing {
 		a.ContentType = a.Version.contentType
 		a.only(Span{0, -1})
@@ -233,13 +271,17 @@ func (whole) decide(_ Request, a *Answer) bool {
 // describe sets what the header fields say of the version.
 func (a *Answer) describe() {
 	v := a.Version
-	a.ContentType = v.contentType
+	if a.ContentType = v.contentType; a.contentType != nil {
+		a.ContentType = a.contentType
+	}
 	if v.generated() {
 		return
 	}
 	a.set(keyLastModified, v.lastModified)
-	if len(v.etag) > 0 {
-		a.set(keyETag, v.etag)
+	if tag := a.tag(); len(tag) > 0 {
+		a.set(keyETag, tag)
 	}
-	a.set(keyAcceptRanges, valueBytes)
+	if a.coding == nil {
+		a.set(keyAcceptRanges, valueBytes)
+	}
 }

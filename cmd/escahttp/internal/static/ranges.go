@@ -13,7 +13,7 @@ type ranges struct{}
 func (ranges) decide(r Request, a *Answer) bool {
 	v := a.Version
 	header := r.Header("Range")
-	if len(header) == 0 || string(r.Method()) != "GET" || v.generated() || !ifRange(r, v) {
+	if len(header) == 0 || a.coding != nil || string(r.Method()) != "GET" || v.generated() || !ifRange(r, v) {
 		return false
 	}
 	parts, ok := parseRanges(header, v.size)
