@@ -46,6 +46,12 @@ type serveCmd struct {
 	Precompressed bool    `default:"true" negatable:"" env:"ESCAHTTP_PRECOMPRESSED" help:"Send FILE.br, FILE.zst or FILE.gz in the place of FILE, unless it is older, to clients that accept that."`
 	Compress      codings `default:"br,zstd,gzip" env:"ESCAHTTP_COMPRESS" placeholder:"CODINGS" help:"Codings that files of compressible types are sent in, made once and kept in the cache: some of br, zstd, gzip as preferred, or off. Default: ${default}."`
 
+	CacheControl lines  `name:"cache-control" env:"ESCAHTTP_CACHE_CONTROL" placeholder:"RULE" help:"PATTERN VALUE: the Cache-Control of files, such as '*.html no-cache' or '@hashed immutable' (names with a hash, kept for a year). The first that is for a file counts; may be repeated."`
+	Header       lines  `env:"ESCAHTTP_HEADER" placeholder:"RULE" help:"PATTERN NAME: VALUE sets a header field of answers, PATTERN -NAME removes one; may be repeated."`
+	CORS         lines  `name:"cors" env:"ESCAHTTP_CORS" placeholder:"ORIGIN" help:"Let pages of this origin read the files: https://example.org, https://*.example.org, or *; may be repeated."`
+	Security     bool   `name:"security-headers" env:"ESCAHTTP_SECURITY_HEADERS" help:"Send nosniff, a frame and referrer policy, a permissions policy, a careful CSP, and over TLS HSTS."`
+	ServerHeader string `name:"server-header" default:"esca" env:"ESCAHTTP_SERVER_HEADER" help:"What the Server field says, or off."`
+
 	Revalidate      time.Duration `default:"1s" env:"ESCAHTTP_REVALIDATE" help:"How long a name is taken to lead to the same file before it is looked at again."`
 	ReadTimeout     time.Duration `default:"30s" env:"ESCAHTTP_READ_TIMEOUT" help:"Time for a request to arrive; 0: no limit."`
 	WriteTimeout    time.Duration `default:"60s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"How long a client may take nothing of an answer before it is cut off; 0: no limit."`
@@ -118,6 +124,9 @@ func (s *serveCmd) check() error {
 		return err
 	}
 	if err := s.checkBackend(); err != nil {
+		return err
+	}
+	if _, err := s.policy(); err != nil {
 		return err
 	}
 	if s.Root == "" {

@@ -80,7 +80,7 @@ func (t *site) open() (err error) {
 		ErrorHandler:          end.Error,
 		ExpectHandler:         end.Expect,
 		ConnState:             t.clients.State,
-		Name:                  "esca",
+		Name:                  t.ServerHeader,
 		ReadTimeout:           t.ReadTimeout,
 		WriteTimeout:          wholeAnswer(t.WriteTimeout),
 		IdleTimeout:           t.IdleTimeout,
@@ -90,6 +90,9 @@ func (t *site) open() (err error) {
 		SecureErrorLogMessage: true,
 		Logger:                t.out.Limited("connections"),
 	}
+	if t.ServerHeader == "off" {
+		t.fs.Name, t.fs.NoDefaultServerHeader = "", true
+	}
 	if t.certs != nil {
 		t.fs.TLSConfig = &tls.Config{GetCertificate: t.certs.Get}
 	}
@@ -97,17 +100,21 @@ func (t *site) open() (err error) {
 }
 
 func (t *site) openFiles() (*static.Handler, error) {
+	p, err := t.policy()
+	if err != nil {
+		return nil, err
+	}
+	o := static.Options{
+		CacheBytes: t.CacheMiB << 20, Tagging: static.Tagging(t.ETag), Precompressed: t.Precompressed, Encode: t.Compress,
+		Before: p.before, After: p.after, Logf: t.out.Limited("files").Printf,
+	}
 	if t.Root == "" {
-		return static.NewFS(welcome.FS(), time.Now())
+		return static.NewFS(welcome.FS(), time.Now(), o)
 	}
-	revalidate := t.Revalidate
-	if revalidate <= 0 {
-		revalidate = -1
+	if o.Revalidate = t.Revalidate; o.Revalidate <= 0 {
+		o.Revalidate = -1
 	}
-	h, err := static.New(t.Root, static.Options{
-		CacheBytes: t.CacheMiB << 20, Revalidate: revalidate, Tagging: static.Tagging(t.ETag),
-		Precompressed: t.Precompressed, Encode: t.Compress, Logf: t.out.Limited("files").Printf,
-	})
+	h, err := static.New(t.Root, o)
 	if err != nil {
 		return nil, fmt.Errorf("ROOT: %w", err)
 	}

@@ -1,6 +1,9 @@
 package static
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // Field is a header field. Its name is in canonical form.
 type Field struct{ Name, Value []byte }
@@ -17,6 +20,7 @@ type Answer struct {
 	Version *Version
 
 	asItIs bool   // the version goes on being written to, and this is as much as there was
+	path   []byte // what is asked for, or the file that was found
 	file   []byte // the name of the version, beneath the root
 	again  bool   // it was asked for before
 	parts  [1]Part
@@ -94,12 +98,33 @@ func (a *Answer) Close() {
 	*a = Answer{Fields: a.Fields[:0], name: a.name[:0], beside: a.beside[:0], codedTag: a.codedTag[:0]}
 }
 
+// Set sets a field, in the place of one that there is.
+func (a *Answer) Set(name, value []byte) {
+	for i := range a.Fields {
+		if f := &a.Fields[i]; bytes.EqualFold(f.Name, name) {
+			f.Value = value
+			return
+		}
+	}
+	a.set(name, value)
+}
+
+// Unset removes a field, if it is there.
+func (a *Answer) Unset(name []byte) {
+	a.Fields = slices.DeleteFunc(a.Fields, func(f Field) bool { return bytes.EqualFold(f.Name, name) })
+}
+
+// set sets a field that is not there yet.
 func (a *Answer) set(name, value []byte) {
 	a.Fields = append(a.Fields, Field{name, value})
 }
 
-// vary says that the answer depends on the field named.
-func (a *Answer) vary(name []byte) {
+// Path returns the path of the file that was found, for rules; if none was, the one that
+// is asked for. It begins with a slash, and is valid until Close.
+func (a *Answer) Path() []byte { return a.path }
+
+// Vary says that the answer depends on the field named, by its canonical name.
+func (a *Answer) Vary(name []byte) {
 	for i := range a.Fields {
 		if f := &a.Fields[i]; string(f.Name) == string(keyVary) {
 			f.Value = slices.Concat(f.Value, []byte(", "), name)
@@ -122,8 +147,8 @@ func (a *Answer) only(s Span) {
 	a.Parts = append(a.parts[:0], Part{Span: s})
 }
 
-// fail makes a an answer with a short page that says what status means.
-func (a *Answer) fail(status int) {
+// Fail makes a an answer with a short page that says what status means.
+func (a *Answer) Fail(status int) {
 	a.Status, a.ContentType, a.Parts = status, typeHTML, nil
 	a.Text = Page(status)
 }

@@ -34,7 +34,7 @@ func newEncodings(f *files, o Options) *encodings {
 	return &encodings{files: f, beside: o.Precompressed, order: o.Encode, logf: o.Logf, busy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
-func (e *encodings) decide(r Request, a *Answer) bool {
+func (e *encodings) Decide(r Request, a *Answer) bool {
 	if a.alone {
 		return false
 	}
@@ -43,7 +43,7 @@ func (e *encodings) decide(r Request, a *Answer) bool {
 	if beside == 0 && !fly {
 		return false
 	}
-	a.vary(valueAcceptEncoding)
+	a.Vary(valueAcceptEncoding)
 	lines := r.Headers("Accept-Encoding")
 	if len(lines) == 0 {
 		return false
@@ -68,7 +68,7 @@ func (e *encodings) decide(r Request, a *Answer) bool {
 	if w.identity > 0 {
 		return false
 	}
-	a.fail(http.StatusNotAcceptable)
+	a.Fail(http.StatusNotAcceptable)
 	return true
 }
 
@@ -210,7 +210,7 @@ func (e *encodings) alone(r Request, a *Answer, name []byte) (found, done bool) 
 	}
 	a.file, a.alone = name, true
 	a.contentType = e.files.load.types.of(path.Ext(string(name)))
-	a.vary(valueAcceptEncoding)
+	a.Vary(valueAcceptEncoding)
 	w := acceptEncoding(r.Headers("Accept-Encoding"))
 	for c := e.best(&w, there, false); c >= 0; c = e.best(&w, there, false) {
 		if e.take(a, c, now) {
@@ -222,7 +222,7 @@ func (e *encodings) alone(r Request, a *Answer, name []byte) (found, done bool) 
 	if w.identity > 0 && e.decoded(a, name, now) {
 		return true, false
 	}
-	a.fail(http.StatusNotAcceptable)
+	a.Fail(http.StatusNotAcceptable)
 	return true, true
 }
 

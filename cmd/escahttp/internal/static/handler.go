@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +39,10 @@ type Options struct {
 	// Types are media types by extension, in lower case and with its dot, that come
 	// before the known ones.
 	Types map[string]string
+	// Before are steps that come before the file is looked for, and After has the last
+	// word on each answer, both in their order.
+	Before []Step
+	After  []Finisher
 	// Logf is told of what the operator should know: files that cannot be read
 	// for other reasons than that they are not there. Default: nothing.
 	Logf func(format string, args ...any)
@@ -47,13 +52,19 @@ type Options struct {
 // goroutines may use it.
 type Handler struct {
 	files *files
-	chain []step
+	chain []Step
+	after []Finisher
 }
 
-// step is one part of a decision: it looks at a request and at what was decided
+// Step is one part of a decision: it looks at a request and at what was decided
 // so far, and true means that the answer is complete.
-type step interface {
-	decide(r Request, a *Answer) bool
+type Step interface {
+	Decide(r Request, a *Answer) bool
+}
+
+// Finisher adds to an answer that is complete.
+type Finisher interface {
+	Finish(r Request, a *Answer)
 }
 
 // New returns a Handler for the files beneath dir, which is a name: it is looked
@@ -77,8 +88,7 @@ func New(dir string, o Options) (*Handler, error) {
 
 // NewFS returns a Handler for the files of an fs.FS that do not change, such as
 // an embed.FS. They are read at once.
-func NewFS(fsys fs.FS, modified time.Time) (*Handler, error) {
-	var o Options
+func NewFS(fsys fs.FS, modified time.Time, o Options) (*Handler, error) {
 	o.setDefaults()
 	f := newFiles(nil, o)
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -120,19 +130,23 @@ func newHandler(f *files, o Options) *Handler {
 	if o.Precompressed || len(o.Encode) > 0 {
 		look.encodings = newEncodings(f, o)
 	}
-	chain := []step{methods{}, look}
+	chain := append(slices.Clone(o.Before), methods{}, look)
 	if look.encodings != nil {
 		chain = append(chain, look.encodings)
 	}
-	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{})}
+	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{}), after: o.After}
 }
 
 // Decide decides what r is answered with. a is empty, and is to be closed.
 func (h *Handler) Decide(r Request, a *Answer) {
+	a.path = r.Path()
 	for _, s := range h.chain {
-		if s.decide(r, a) {
-			return
+		if s.Decide(r, a) {
+			break
 		}
+	}
+	for _, f := range h.after {
+		f.Finish(r, a)
 	}
 }
 
@@ -153,12 +167,12 @@ func (h *Handler) Close() error {
 // methods refuses what is not for reading.
 type methods struct{}
 
-func (methods) decide(r Request, a *Answer) bool {
+func (methods) Decide(r Request, a *Answer) bool {
 	if m := string(r.Method()); m == "GET" || m == "HEAD" {
 		return false
 	}
 	a.set(keyAllow, valueAllow)
-	a.fail(http.StatusMethodNotAllowed)
+	a.Fail(http.StatusMethodNotAllowed)
 	return true
 }
 
@@ -171,17 +185,17 @@ type find struct {
 
 var index = []byte("index.html")
 
-func (f find) decide(r Request, a *Answer) bool {
-	path := r.Path()
+func (f find) Decide(r Request, a *Answer) bool {
+	path := a.path
 	if len(path) == 0 || path[0] != '/' || bytes.IndexByte(path, 0) >= 0 || runtime.GOOS == "windows" && bytes.IndexByte(path, '\\') >= 0 {
-		a.fail(http.StatusNotFound)
+		a.Fail(http.StatusNotFound)
 		return true
 	}
 	name := path[1:]
 	inDir := len(name) == 0 || name[len(name)-1] == '/'
 	if inDir {
-		a.name = append(append(a.name[:0], name...), index...)
-		name = a.name
+		a.name = append(append(a.name[:0], path...), index...)
+		a.path, name = a.name, a.name[1:]
 	}
 	var err error
 	a.file = name
@@ -199,16 +213,16 @@ func (f find) decide(r Request, a *Answer) bool {
 		redirect(r, a)
 	case errors.Is(err, fs.ErrPermission):
 		f.tell(name, err)
-		a.fail(http.StatusForbidden)
+		a.Fail(http.StatusForbidden)
 	case notFound(err) || errors.Is(err, errDirectory): // an index that is a directory
-		a.fail(http.StatusNotFound)
+		a.Fail(http.StatusNotFound)
 	case exhausted(err) || errors.Is(err, syscall.EAGAIN):
 		f.tell(name, err)
 		a.set(keyRetryAfter, valueRetryAfter)
-		a.fail(http.StatusServiceUnavailable)
+		a.Fail(http.StatusServiceUnavailable)
 	default:
 		f.tell(name, err)
-		a.fail(http.StatusInternalServerError)
+		a.Fail(http.StatusInternalServerError)
 	}
 	return true
 }
@@ -237,13 +251,13 @@ func redirect(r Request, a *Answer) {
 		to += "?" + string(q)
 	}
 	a.set(keyLocation, []byte(to))
-	a.fail(http.StatusMovedPermanently)
+	a.Fail(http.StatusMovedPermanently)
 }
 
 // copies has what is asked for again sent from a copy in memory.
 type copies struct{ files *files }
 
-func (c copies) decide(r Request, a *Answer) bool {
+func (c copies) Decide(r Request, a *Answer) bool {
 	if a.again {
 		a.Version = c.files.copied(a.Version, a.file, r.Time())
 	}
@@ -253,7 +267,7 @@ func (c copies) decide(r Request, a *Answer) bool {
 // whole answers with all of the version.
 type whole struct{}
 
-func (whole) decide(_ Request, a *Answer) bool {
+func (whole) Decide(_ Request, a *Answer) bool {
 	a.Status = http.StatusOK
 	if a.coding != nil {
 		a.set(keyContentEncoding, a.coding.value)

@@ -11,10 +11,10 @@ import (
 // section 13.2.2.
 type conditions struct{}
 
-func (conditions) decide(r Request, a *Answer) bool {
+func (conditions) Decide(r Request, a *Answer) bool {
 	switch status := preconditions(r, a.Version, a.tag()); status {
 	case http.StatusPreconditionFailed:
-		a.fail(status)
+		a.Fail(status)
 		return true
 	case http.StatusNotModified:
 		a.describe()
