@@ -43,6 +43,17 @@ type serveCmd struct {
 	CacheMiB   int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
 	ETag       string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
+	Index       string `default:"index.html" env:"ESCAHTTP_INDEX" placeholder:"NAMES" help:"Names of files that stand for their folder, as preferred, separated by commas. Default: ${default}."`
+	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
+	Dotfiles    bool   `env:"ESCAHTTP_DOTFILES" help:"Serve what has a dot in front of its name. Without it only what is beneath /.well-known/ is."`
+	CleanURLs   bool   `name:"clean-urls" env:"ESCAHTTP_CLEAN_URLS" help:"Serve FILE.html at the address without .html too."`
+	SPA         string `name:"spa" env:"ESCAHTTP_SPA" placeholder:"PATH" help:"Serve the page at PATH, such as /index.html, for addresses at which there is nothing: for single-page applications."`
+	ErrorPage   lines  `name:"error-page" env:"ESCAHTTP_ERROR_PAGE" placeholder:"RULE" help:"[PATTERN] STATUS PAGE: answer errors with a page, such as '404 /404.html'; without a slash in front the page is looked for in the folder of the address and those above. May be repeated."`
+	Maintenance string `env:"ESCAHTTP_MAINTENANCE" placeholder:"FILE" help:"While FILE exists, everything is answered with 503."`
+	Redirect    lines  `env:"ESCAHTTP_REDIRECT" placeholder:"RULE" help:"FROM TO [STATUS]: send clients from the path FROM, which may be a pattern (its stars are $1, $2, ...) or ~REGEXP, to TO. Default status 301. May be repeated."`
+	Rewrite     lines  `env:"ESCAHTTP_REWRITE" placeholder:"RULE" help:"FROM TO: serve what is at TO for the path FROM, as for --redirect. May be repeated."`
+	Types       lines  `name:"mime-type" env:"ESCAHTTP_MIME_TYPE" placeholder:"RULE" help:".EXT TYPE: the media type of files, such as '.foo text/plain'. May be repeated."`
+
 	Precompressed bool    `default:"true" negatable:"" env:"ESCAHTTP_PRECOMPRESSED" help:"Send FILE.br, FILE.zst or FILE.gz in the place of FILE, unless it is older, to clients that accept that."`
 	Compress      codings `default:"br,zstd,gzip" env:"ESCAHTTP_COMPRESS" placeholder:"CODINGS" help:"Codings that files of compressible types are sent in, made once and kept in the cache: some of br, zstd, gzip as preferred, or off. Default: ${default}."`
 

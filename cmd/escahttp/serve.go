@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -106,7 +107,8 @@ func (t *site) openFiles() (*static.Handler, error) {
 	}
 	o := static.Options{
 		CacheBytes: t.CacheMiB << 20, Tagging: static.Tagging(t.ETag), Precompressed: t.Precompressed, Encode: t.Compress,
-		Before: p.before, After: p.after, Logf: t.out.Limited("files").Printf,
+		Index: strings.Split(strings.ReplaceAll(t.Index, " ", ""), ","), List: t.List, Dotfiles: t.Dotfiles, CleanURLs: t.CleanURLs, Fallback: t.SPA,
+		ErrorPages: p.pages, Types: p.types, Before: p.before, After: p.after, Logf: t.out.Limited("files").Printf,
 	}
 	if t.Root == "" {
 		return static.NewFS(welcome.FS(), time.Now(), o)

@@ -123,6 +123,10 @@ func (a *Answer) set(name, value []byte) {
 // is asked for. It begins with a slash, and is valid until Close.
 func (a *Answer) Path() []byte { return a.path }
 
+// SetPath has the file at p looked for, and not what is asked for. p is decoded, begins
+// with a slash, and has no dot segments; it belongs to the answer.
+func (a *Answer) SetPath(p []byte) { a.path = p }
+
 // Vary says that the answer depends on the field named, by its canonical name.
 func (a *Answer) Vary(name []byte) {
 	for i := range a.Fields {

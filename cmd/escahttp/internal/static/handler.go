@@ -1,17 +1,11 @@
 package static
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -39,10 +33,21 @@ type Options struct {
 	// Types are media types by extension, in lower case and with its dot, that come
 	// before the known ones.
 	Types map[string]string
-	// Before are steps that come before the file is looked for, and After has the last
-	// word on each answer, both in their order.
-	Before []Step
-	After  []Finisher
+	// Index are the names of files that stand for their folder, as preferred. Default
+	// index.html.
+	Index []string
+	// CleanURLs has /a.html found at /a.
+	CleanURLs bool
+	// List has folders without an index listed, and Dotfiles with what begins with a dot.
+	List, Dotfiles bool
+	// Fallback is the path of a page that stands for all that is not there.
+	Fallback string
+	// ErrorPages are pages in the place of the short ones that say what went wrong.
+	ErrorPages []ErrorPage
+	// Before are steps that come before the file is looked for, Found when it is, and
+	// After has the last word on each answer, each in their order.
+	Before, Found []Step
+	After         []Finisher
 	// Logf is told of what the operator should know: files that cannot be read
 	// for other reasons than that they are not there. Default: nothing.
 	Logf func(format string, args ...any)
@@ -120,21 +125,30 @@ func (o *Options) setDefaults() {
 	if o.Idle <= 0 {
 		o.Idle = 10 * time.Second
 	}
+	if len(o.Index) == 0 {
+		o.Index = []string{"index.html"}
+	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
 }
 
 func newHandler(f *files, o Options) *Handler {
-	look := find{files: f, logf: o.Logf}
+	var e *encodings
 	if o.Precompressed || len(o.Encode) > 0 {
-		look.encodings = newEncodings(f, o)
+		e = newEncodings(f, o)
 	}
+	look := newFind(f, e, o)
 	chain := append(slices.Clone(o.Before), methods{}, look)
-	if look.encodings != nil {
-		chain = append(chain, look.encodings)
+	chain = append(chain, o.Found...)
+	if e != nil {
+		chain = append(chain, e)
 	}
-	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{}), after: o.After}
+	after := o.After
+	if len(o.ErrorPages) > 0 {
+		after = append([]Finisher{errorPages{look, o.ErrorPages}}, after...)
+	}
+	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{}), after: after}
 }
 
 // Decide decides what r is answered with. a is empty, and is to be closed.
@@ -174,84 +188,6 @@ func (methods) Decide(r Request, a *Answer) bool {
 	a.set(keyAllow, valueAllow)
 	a.Fail(http.StatusMethodNotAllowed)
 	return true
-}
-
-// find finds the version that a path leads to.
-type find struct {
-	files     *files
-	encodings *encodings // nil: there are none
-	logf      func(string, ...any)
-}
-
-var index = []byte("index.html")
-
-func (f find) Decide(r Request, a *Answer) bool {
-	path := a.path
-	if len(path) == 0 || path[0] != '/' || bytes.IndexByte(path, 0) >= 0 || runtime.GOOS == "windows" && bytes.IndexByte(path, '\\') >= 0 {
-		a.Fail(http.StatusNotFound)
-		return true
-	}
-	name := path[1:]
-	inDir := len(name) == 0 || name[len(name)-1] == '/'
-	if inDir {
-		a.name = append(append(a.name[:0], path...), index...)
-		a.path, name = a.name, a.name[1:]
-	}
-	var err error
-	a.file = name
-	a.Version, a.again, err = f.files.get(name, r.Time())
-	if err == nil {
-		return false
-	}
-	if f.encodings != nil && notFound(err) {
-		if found, done := f.encodings.alone(r, a, name); found {
-			return done
-		}
-	}
-	switch {
-	case errors.Is(err, errDirectory) && !inDir:
-		redirect(r, a)
-	case errors.Is(err, fs.ErrPermission):
-		f.tell(name, err)
-		a.Fail(http.StatusForbidden)
-	case notFound(err) || errors.Is(err, errDirectory): // an index that is a directory
-		a.Fail(http.StatusNotFound)
-	case exhausted(err) || errors.Is(err, syscall.EAGAIN):
-		f.tell(name, err)
-		a.set(keyRetryAfter, valueRetryAfter)
-		a.Fail(http.StatusServiceUnavailable)
-	default:
-		f.tell(name, err)
-		a.Fail(http.StatusInternalServerError)
-	}
-	return true
-}
-
-// tell logs err without the path in it: the client has chosen that.
-func (f find) tell(name []byte, err error) {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
-	remedy := ""
-	switch {
-	case exhausted(err):
-		remedy = ": raise the limit of open files (ulimit -n), or set --max-conns-per-ip"
-	case errors.Is(err, syscall.EAGAIN):
-		remedy = ": another program holds a lease on it"
-	}
-	f.logf("%q: %v%s", name, err, remedy)
-}
-
-// redirect sends a directory asked for without its slash to the address with
-// it. The address is a path, so it cannot lead to another host.
-func redirect(r Request, a *Answer) {
-	to := (&url.URL{Path: "/" + strings.Trim(string(r.Path()), "/") + "/"}).EscapedPath()
-	if q := r.Query(); len(q) > 0 {
-		to += "?" + string(q)
-	}
-	a.set(keyLocation, []byte(to))
-	a.Fail(http.StatusMovedPermanently)
 }
 
 // copies has what is asked for again sent from a copy in memory.
