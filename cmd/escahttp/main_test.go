@@ -166,6 +166,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
+	config := func(text string) string {
+		name := filepath.Join(t.TempDir(), "c.toml")
+		os.WriteFile(name, []byte(text), 0o644)
+		return "--config=" + name
+	}
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -208,6 +213,16 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"media type", []string{"--mime-type=foo text/plain"}, 2, "--mime-type: "},
 		{"fallback", []string{"--spa=index.html"}, 2, "--spa=index.html"},
 		{"index", []string{"--index=a/b"}, 2, "--index=a/b"},
+		{"no config", []string{"--config=/no/c.toml"}, 2, "--config: open /no/c.toml"},
+		{"config's syntax", []string{config("a = 1\nb = \n")}, 2, "c.toml, line 2"},
+		{"config's key", []string{config("list = true\nadr = 1\n")}, 2, "c.toml, line 2: there is no key \"adr\": did you mean addr?"},
+		{"config's value", []string{config("\nloops = \"x\"\n")}, 2, "c.toml, line 2)"},
+		{"config's choice", []string{config("etag = \"x\"\n")}, 2, "c.toml, line 1)"},
+		{"config's kind", []string{config("etag = {a = 1}\n")}, 2, "c.toml, line 1: etag: give text"},
+		{"config's rule", []string{config("addr = \":0\"\nredirect = [\n\"/a\",\n]\n")}, 2, "c.toml, line 2)"},
+		{"config's root", []string{config("root = \"/no/such\"\n")}, 2, "c.toml, line 1)"},
+		{"check", []string{"check", config("root = \"/no/such\"\n")}, 2, "c.toml, line 1)"},
+		{"check of a certificate", []string{"check", "--tls-cert=/no/c", "--tls-key=/no/k"}, 1, "--tls-cert"},
 		{"etag", []string{"--etag=inode"}, 2, "auto"},
 		{"coding", []string{"--compress=br,lzw"}, 2, "\"lzw\" is no coding"},
 		{"coding twice", []string{"--compress=br,br"}, 2, "twice"},

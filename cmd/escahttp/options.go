@@ -22,6 +22,7 @@ var version = "devel"
 // options are the flags, which the environment may set as ESCAHTTP_NAME.
 type options struct {
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the files beneath ROOT, or a welcome site (the default command)."`
+	Check    checkCmd    `cmd:"" help:"Check a configuration, flags and files, without serving."`
 	Backends backendsCmd `cmd:"" help:"Say which backends work here, and why others do not."`
 
 	Version kong.VersionFlag `help:"Print the version."`
@@ -29,9 +30,15 @@ type options struct {
 
 type backendsCmd struct{}
 
+// checkCmd is serveCmd, up to where it would listen.
+type checkCmd struct {
+	serveCmd `embed:""`
+}
+
 type serveCmd struct {
 	Root string `arg:"" optional:"" help:"The directory to serve. Without it, a welcome site."`
 
+	Config     string `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
 	Addr       string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH."`
 	SocketMode mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
 	Backend    string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
@@ -69,6 +76,9 @@ type serveCmd struct {
 	IdleTimeout     time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests; 0: as --read-timeout."`
 	ShutdownTimeout time.Duration `default:"20s" env:"ESCAHTTP_SHUTDOWN_TIMEOUT" help:"How long requests may take to finish when the server is asked to stop; 0: no limit."`
 	PerIP           int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
+
+	args []string // that it was read from
+	text []byte   // of the configuration file
 }
 
 // mostCacheMiB is more than any machine has.
@@ -79,35 +89,80 @@ type usageError struct{ error }
 
 // parse reads the command line. A nil run means that there is nothing to do.
 func parse(args []string) (run func(*errlog.Log) error, err error) {
-	var o options
+	o, command, err := parseOptions(args, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	switch {
+	case err != nil:
+		return nil, err
+	case command == "":
+		return nil, nil
+	case command == "backends":
+		return o.Backends.run, nil
+	case strings.HasPrefix(command, "check"):
+		return o.Check.run, nil
+	}
+	o.Serve.args = args
+	return o.Serve.run, nil
+}
+
+// parseOptions reads the command line, the environment and the configuration file, and
+// checks what they say. An empty command means that there is nothing to do.
+func parseOptions(args []string, more ...kong.Option) (o *options, command string, err error) {
+	file, err := readConfig(args)
+	if err != nil {
+		return nil, "", usageError{err}
+	}
+	o = new(options)
 	exited := false
-	k, err := kong.New(&o,
+	more = append(more,
 		kong.Name("escahttp"),
-		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment."),
+		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
 		kong.Vars{"version": "escahttp " + version},
 		kong.Exit(func(int) { exited = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
+	if file != nil {
+		more = append(more, kong.Resolvers(file))
+	}
+	k, err := kong.New(o, more...)
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if file != nil {
+		if err := file.Validate(k.Model); err != nil {
+			return nil, "", usageError{err}
+		}
 	}
 	ctx, err := k.Parse(args)
-	if exited {
-		return nil, nil
+	switch {
+	case exited:
+		return nil, "", nil
+	case err != nil && file.locate(err) != err:
+		return nil, "", usageError{file.locate(err)}
+	case err != nil:
+		return nil, "", usageError{fmt.Errorf("%w (escahttp serve --help lists the flags)", err)}
 	}
-	if err != nil {
-		return nil, usageError{fmt.Errorf("%w (escahttp serve --help lists the flags)", err)}
+	command = ctx.Command()
+	s := &o.Serve
+	switch {
+	case command == "backends":
+		return o, command, nil
+	case strings.HasPrefix(command, "check"):
+		s = &o.Check.serveCmd
 	}
-	if ctx.Command() == "backends" {
-		return o.Backends.run, nil
+	if s.Root == "" && slices.Contains(args, "") {
+		return nil, "", usageError{errors.New("an argument is empty: name the directory to serve, or leave it out for the welcome site")}
 	}
-	if o.Serve.Root == "" && slices.Contains(args, "") {
-		return nil, usageError{errors.New("an argument is empty: name the directory to serve, or leave it out for the welcome site")}
+	if s.Root == "" {
+		if s.Root, err = file.root(); err != nil {
+			return nil, "", usageError{err}
+		}
 	}
-	if err := o.Serve.check(); err != nil {
-		return nil, usageError{err}
+	if err := s.check(); err != nil {
+		return nil, "", usageError{file.locate(err)}
 	}
-	return o.Serve.run, nil
+	if file != nil {
+		s.text = file.Text()
+	}
+	return o, command, nil
 }
 
 // check looks at what can be seen to be wrong without starting.

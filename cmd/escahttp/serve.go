@@ -7,39 +7,29 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
-	"github.com/escahttp/esca/cmd/escahttp/internal/certs"
 	"github.com/escahttp/esca/cmd/escahttp/internal/clients"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
-	"github.com/escahttp/esca/cmd/escahttp/internal/static"
-	"github.com/escahttp/esca/cmd/escahttp/internal/welcome"
 	"github.com/escahttp/esca/server"
 )
 
-// site is what is being served, and with what.
+// site is what serves, for as long as the process lives. What it serves is its content.
 type site struct {
-	*serveCmd
-	out     *errlog.Log
-	files   *static.Handler
-	access  *accesslog.Log // nil: none
-	certs   *certs.Pair    // nil: no TLS
-	clients *clients.Clients
-	fs      *fasthttp.Server
+	*serveCmd // as it was at the start: of addresses, loops and connections
+	out       *errlog.Log
+	now       atomic.Pointer[content]
+	clients   *clients.Clients
+	fs        *fasthttp.Server
 
 	patience time.Duration // for what is left to be written, at the end
 	hangups  chan os.Signal
 }
-
-// decider puts what decides between the files and the protocol. Tests put a
-// double there.
-var decider = func(h *static.Handler) http1.Decider { return h }
 
 func (s *serveCmd) run(out *errlog.Log) error {
 	// One that comes while we start is not the end: it is for when we have.
@@ -58,28 +48,20 @@ func (s *serveCmd) run(out *errlog.Log) error {
 }
 
 // open opens all that serving needs but the address.
-func (t *site) open() (err error) {
-	if t.files, err = t.openFiles(); err != nil {
+func (t *site) open() error {
+	c, err := t.serveCmd.open(t.out, nil)
+	if err != nil {
 		return err
 	}
-	if t.Log != "" {
-		if t.access, err = accesslog.Open(t.Log, t.Format, t.out.Printf); err != nil {
-			return err
-		}
-	}
-	if t.TLSCert != "" {
-		if t.certs, err = certs.Load(t.TLSCert, t.TLSKey, t.out.Printf); err != nil {
-			return err
-		}
-	}
-	end := &http1.End{Core: decider(t.files), Log: t.access, Logf: t.out.Traces().Printf}
+	t.now.Store(c)
 	t.clients = clients.New(clients.Options{
-		Stalled: t.WriteTimeout, PerAddress: t.PerIP, Refuse: end.Refuse, Logf: t.out.Limited("clients").Printf,
+		Stalled: t.WriteTimeout, PerAddress: t.PerIP, Logf: t.out.Limited("clients").Printf,
+		Refuse: func(nc net.Conn) { t.now.Load().end.Refuse(nc) },
 	})
 	t.fs = &fasthttp.Server{
-		Handler:               end.Serve,
-		ErrorHandler:          end.Error,
-		ExpectHandler:         end.Expect,
+		Handler:               func(ctx *fasthttp.RequestCtx) { t.now.Load().end.Serve(ctx) },
+		ErrorHandler:          func(ctx *fasthttp.RequestCtx, err error) { t.now.Load().end.Error(ctx, err) },
+		ExpectHandler:         func(ctx *fasthttp.RequestCtx) int { return t.now.Load().end.Expect(ctx) },
 		ConnState:             t.clients.State,
 		Name:                  t.ServerHeader,
 		ReadTimeout:           t.ReadTimeout,
@@ -94,43 +76,26 @@ func (t *site) open() (err error) {
 	if t.ServerHeader == "off" {
 		t.fs.Name, t.fs.NoDefaultServerHeader = "", true
 	}
-	if t.certs != nil {
-		t.fs.TLSConfig = &tls.Config{GetCertificate: t.certs.Get}
+	if c.certs != nil {
+		t.fs.TLSConfig = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return t.now.Load().certs.Get(hello)
+		}}
 	}
 	return nil
-}
-
-func (t *site) openFiles() (*static.Handler, error) {
-	p, err := t.policy()
-	if err != nil {
-		return nil, err
-	}
-	o := static.Options{
-		CacheBytes: t.CacheMiB << 20, Tagging: static.Tagging(t.ETag), Precompressed: t.Precompressed, Encode: t.Compress,
-		Index: strings.Split(strings.ReplaceAll(t.Index, " ", ""), ","), List: t.List, Dotfiles: t.Dotfiles, CleanURLs: t.CleanURLs, Fallback: t.SPA,
-		ErrorPages: p.pages, Types: p.types, Before: p.before, After: p.after, Logf: t.out.Limited("files").Printf,
-	}
-	if t.Root == "" {
-		return static.NewFS(welcome.FS(), time.Now(), o)
-	}
-	if o.Revalidate = t.Revalidate; o.Revalidate <= 0 {
-		o.Revalidate = -1
-	}
-	h, err := static.New(t.Root, o)
-	if err != nil {
-		return nil, fmt.Errorf("ROOT: %w", err)
-	}
-	return h, nil
 }
 
 // close writes what is left to be written. It does not wait for files: one may be
 // on a disk that hangs.
 func (t *site) close() {
-	if t.certs != nil {
-		t.certs.Close()
+	c := t.now.Load()
+	if c == nil {
+		return
 	}
-	if t.access != nil && !t.access.Close(t.patience) {
-		t.out.Printf("access log %s takes nothing: its last lines are lost", t.Log)
+	if c.certs != nil {
+		c.certs.Close()
+	}
+	if c.access != nil && !c.access.Close(t.patience) {
+		t.out.Printf("access log %s takes nothing: its last lines are lost", c.Log)
 	}
 }
 
@@ -148,7 +113,7 @@ func (t *site) serve(ln net.Listener) error {
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
 	done := make(chan error, 1)
 	go func() {
-		if t.certs != nil {
+		if t.now.Load().certs != nil {
 			done <- srv.ServeTLS(ln, "", "")
 		} else {
 			done <- srv.Serve(ln)
