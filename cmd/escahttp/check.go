@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 )
@@ -21,6 +22,6 @@ func (s *checkCmd) run(out *errlog.Log) error {
 	if s.Config != "" {
 		from = s.Config
 	}
-	fmt.Printf("%s: good: %s would be served on %s\n", from, root, s.Addr)
+	fmt.Printf("%s: good: %s would be served on %s\n", from, root, strings.TrimSpace(s.Addr+" "+strings.Join(s.Listen, " ")))
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,17 +37,20 @@ type checkCmd struct {
 type serveCmd struct {
 	Root string `arg:"" optional:"" help:"The directory to serve. Without it, a welcome site."`
 
-	Config     string `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
-	Addr       string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH."`
-	SocketMode mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
-	Backend    string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
-	Loops      int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
-	TLSCert    string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
-	TLSKey     string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
-	Log        string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
-	Format     string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
-	CacheMiB   int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
-	ETag       string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
+	Config        string `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
+	Addr          string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH. With http:// in front it is plain where there is a certificate, too."`
+	Listen        lines  `env:"ESCAHTTP_LISTEN" placeholder:"ADDR" help:"Listen on this address as well; may be repeated."`
+	SocketMode    mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
+	Backend       string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
+	Loops         int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
+	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
+	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
+	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
+	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
+	Log           string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
+	Format        string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
+	CacheMiB      int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
+	ETag          string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
 	Index       string `default:"index.html" env:"ESCAHTTP_INDEX" placeholder:"NAMES" help:"Names of files that stand for their folder, as preferred, separated by commas. Default: ${default}."`
 	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
@@ -176,14 +178,8 @@ func (s *serveCmd) check() error {
 		return fmt.Errorf("--max-conns-per-ip=%d: give a number of connections, or 0 for no limit", s.PerIP)
 	case (s.TLSCert == "") != (s.TLSKey == ""):
 		return errors.New("TLS needs both --tls-cert and --tls-key")
-	case s.Addr == "":
-		return errors.New("--addr= names no address: give HOST:PORT, such as :8080, or unix:PATH")
-	case s.Addr == "unix:":
-		return errors.New("--addr=unix: names no socket: give a path, as in unix:/run/escahttp.sock")
-	case s.SocketMode.set && !strings.HasPrefix(s.Addr, "unix:"):
-		return errors.New("--socket-mode is for unix sockets: give --addr=unix:PATH as well")
 	}
-	if err := s.checkAddr(); err != nil {
+	if err := s.checkAddresses(); err != nil {
 		return err
 	}
 	if err := s.checkTimes(); err != nil {
@@ -199,20 +195,6 @@ func (s *serveCmd) check() error {
 		return nil
 	}
 	return s.checkRoot()
-}
-
-func (s *serveCmd) checkAddr() error {
-	if strings.HasPrefix(s.Addr, "unix:") {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(s.Addr)
-	if err != nil {
-		return fmt.Errorf("--addr=%s: give HOST:PORT, such as :8080 or [::1]:8080, or unix:PATH", s.Addr)
-	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
-		return fmt.Errorf("--addr=%s: %q is no port: give a number up to 65535", s.Addr, port)
-	}
-	return nil
 }
 
 func (s *serveCmd) checkBackend() error {

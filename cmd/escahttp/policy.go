@@ -16,7 +16,7 @@ import (
 // policy is what is done before and after a file is looked for: what is not asked for is
 // not in it.
 //
-//	before   maintenance, CORS preflights, redirects, rewrites, hidden files
+//	before   to TLS, maintenance, CORS preflights, redirects, rewrites, hidden files
 //	after    security preset, Cache-Control, CORS, header rules
 type policy struct {
 	before []static.Step
@@ -27,6 +27,9 @@ type policy struct {
 
 // policy makes one of the flags; an error names the flag.
 func (s *serveCmd) policy() (p policy, err error) {
+	if s.HTTPSRedirect {
+		p.before = append(p.before, paths.HTTPS{Port: s.HTTPSPort})
+	}
 	if s.Maintenance != "" {
 		p.before = append(p.before, paths.NewMaintenance(s.Maintenance, s.Revalidate))
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (t *site) fixed(s *serveCmd) (names []string) {
 		name string
 		same bool
 	}{
-		{"--addr", s.Addr == t.Addr}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
+		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
 		{"--read-timeout", s.ReadTimeout == t.ReadTimeout}, {"--write-timeout", s.WriteTimeout == t.WriteTimeout}, {"--idle-timeout", s.IdleTimeout == t.IdleTimeout},
 		{"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--server-header", s.ServerHeader == t.ServerHeader},
 	} {
@@ -152,26 +153,30 @@ func watchFile(name string, changed chan<- struct{}) (*fsnotify.Watcher, error) 
 }
 
 // announce says where, what and how to stop.
-func (t *site) announce(ln net.Listener) {
+func (t *site) announce(all []listening) {
 	root := t.Root
 	if root == "" {
 		root = "the welcome site"
 	}
 	backend := "package net"
-	if b, ok := ln.(interface{ Backend() string }); ok {
+	if b, ok := all[0].Listener.(interface{ Backend() string }); ok {
 		backend = b.Backend()
 	}
-	t.out.Printf("serving %s on %s, %s; Ctrl-C stops", root, t.url(ln.Addr()), backend)
+	var urls []string
+	for _, l := range all {
+		urls = append(urls, l.url())
+	}
+	t.out.Printf("serving %s on %s, %s; Ctrl-C stops", root, strings.Join(urls, ", "), backend)
 }
 
-func (t *site) url(a net.Addr) string {
+func (l listening) url() string {
 	scheme := "http"
-	if t.now.Load().certs != nil {
+	if l.secure {
 		scheme = "https"
 	}
-	ta, ok := a.(*net.TCPAddr)
+	ta, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
-		return scheme + " at " + t.Addr
+		return scheme + " at unix:" + l.where
 	}
 	host := ta.IP.String()
 	if ta.IP.IsUnspecified() {

@@ -40,11 +40,11 @@ func (s *serveCmd) run(out *errlog.Log) error {
 	if err := t.open(); err != nil {
 		return err
 	}
-	ln, err := s.listen(out)
+	all, err := s.listen(out)
 	if err != nil {
 		return err
 	}
-	return t.serve(ln)
+	return t.serve(all)
 }
 
 // open opens all that serving needs but the address.
@@ -105,28 +105,33 @@ const oneStop = 200 * time.Millisecond
 
 // serve serves until a signal asks it to stop: the first lets requests finish,
 // within the limit, the second does not.
-func (t *site) serve(ln net.Listener) error {
+func (t *site) serve(all []listening) error {
 	srv := server.New(t.fs)
 	srv.CheckHeads(http1.CheckHead)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
-	done := make(chan error, 1)
-	go func() {
-		if t.now.Load().certs != nil {
-			done <- srv.ServeTLS(ln, "", "")
-		} else {
-			done <- srv.Serve(ln)
-		}
-	}()
-	t.announce(ln)
+	done := make(chan error, len(all))
+	for _, ln := range all {
+		go func() {
+			if ln.secure {
+				done <- srv.ServeTLS(ln.Listener, "", "")
+			} else {
+				done <- srv.Serve(ln.Listener)
+			}
+		}()
+	}
+	left := len(all)
+	t.announce(all)
 	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
 	var asked time.Time
 	for {
 		select {
 		case err := <-done:
-			return err
+			if left--; err != nil || left == 0 {
+				return err
+			}
 		case <-late:
 			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil

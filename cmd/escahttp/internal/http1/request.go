@@ -21,6 +21,7 @@ func (r *request) read(ctx *fasthttp.RequestCtx) {
 func (r *request) Method() []byte { return r.ctx.Method() }
 func (r *request) Path() []byte   { return r.ctx.Path() }
 func (r *request) Query() []byte  { return r.ctx.URI().QueryString() }
+func (r *request) Host() []byte   { return r.ctx.Host() }
 func (r *request) Secure() bool   { return r.ctx.IsTLS() }
 
 func (r *request) Header(name string) []byte {

@@ -9,11 +9,12 @@ import (
 )
 
 // asked is a static.Request.
-type asked struct{ path, query string }
+type asked struct{ path, query, host string }
 
 func (r asked) Method() []byte          { return []byte("GET") }
 func (r asked) Path() []byte            { return []byte(r.path) }
 func (r asked) Query() []byte           { return []byte(r.query) }
+func (r asked) Host() []byte            { return []byte(r.host) }
 func (r asked) Secure() bool            { return false }
 func (r asked) Header(string) []byte    { return nil }
 func (r asked) Headers(string) [][]byte { return nil }
@@ -23,7 +24,7 @@ func (r asked) Time() time.Time         { return time.Now() }
 func leads(l static.Step, path, query string) (to string, status int) {
 	var a static.Answer
 	a.SetPath([]byte(path))
-	if !l.Decide(asked{path, query}, &a) {
+	if !l.Decide(asked{path, query, ""}, &a) {
 		return string(a.Path()), 0
 	}
 	for _, f := range a.Fields {

@@ -9,6 +9,8 @@ type Request interface {
 	// Path is decoded, begins with a slash, and has no dot segments.
 	Path() []byte
 	Query() []byte
+	// Host is what the client takes for the server's name, with the port if it names one.
+	Host() []byte
 	// Secure reports whether it came by TLS.
 	Secure() bool
 	// Header returns the first value of a field by its canonical name, empty if

@@ -21,6 +21,7 @@ type asked struct {
 func (r asked) Method() []byte            { return []byte(r.method) }
 func (r asked) Path() []byte              { return []byte(r.path) }
 func (r asked) Query() []byte             { return nil }
+func (r asked) Host() []byte              { return nil }
 func (r asked) Secure() bool              { return false }
 func (r asked) Header(name string) []byte { return []byte(r.header[name]) }
 func (r asked) Time() time.Time           { return time.Now() }
