@@ -55,7 +55,7 @@ func (s *serveCmd) open(out *errlog.Log, before *content) (_ *content, err error
 			return nil, err
 		}
 	}
-	c.end = &http1.End{Core: decider(c.files), Log: c.access, Logf: out.Traces().Printf}
+	c.end = &http1.End{Core: decider(c.files), Proxies: s.proxies(), Log: c.access, Logf: out.Traces().Printf}
 	return c, nil
 }
 
@@ -67,7 +67,7 @@ func (s *serveCmd) openFiles(out *errlog.Log) (*static.Handler, error) {
 	o := static.Options{
 		CacheBytes: s.CacheMiB << 20, Tagging: static.Tagging(s.ETag), Precompressed: s.Precompressed, Encode: s.Compress,
 		Index: strings.Split(strings.ReplaceAll(s.Index, " ", ""), ","), List: s.List, Dotfiles: s.Dotfiles, CleanURLs: s.CleanURLs, Fallback: s.SPA,
-		ErrorPages: p.pages, Types: p.types, Before: p.before, After: p.after, Logf: out.Limited("files").Printf,
+		ErrorPages: p.pages, Types: p.types, Before: p.before, Found: p.found, After: p.after, Logf: out.Limited("files").Printf,
 	}
 	if s.Root == "" {
 		return static.NewFS(welcome.FS(), time.Now(), o)

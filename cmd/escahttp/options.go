@@ -66,6 +66,12 @@ type serveCmd struct {
 	Precompressed bool    `default:"true" negatable:"" env:"ESCAHTTP_PRECOMPRESSED" help:"Send FILE.br, FILE.zst or FILE.gz in the place of FILE, unless it is older, to clients that accept that."`
 	Compress      codings `default:"br,zstd,gzip" env:"ESCAHTTP_COMPRESS" placeholder:"CODINGS" help:"Codings that files of compressible types are sent in, made once and kept in the cache: some of br, zstd, gzip as preferred, or off. Default: ${default}."`
 
+	TrustedProxies string `name:"trusted-proxies" env:"ESCAHTTP_TRUSTED_PROXIES" placeholder:"NETWORKS" help:"Networks and addresses of proxies that are believed when they say who the client is, separated by commas; private: those that are not routed."`
+	RealIP         string `name:"real-ip" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded,off" env:"ESCAHTTP_REAL_IP" help:"The field in which trusted proxies say so: x-forwarded-for (and x-forwarded-proto), forwarded, or off."`
+	ProxyProtocol  bool   `name:"proxy-protocol" env:"ESCAHTTP_PROXY_PROTOCOL" help:"All connections come from trusted proxies, and begin with a PROXY header (version 1 or 2)."`
+	Allow          lines  `env:"ESCAHTTP_ALLOW" placeholder:"RULE" help:"[PATTERN] NETWORKS: only clients from there may have what is at PATTERN (default all); may be repeated."`
+	Deny           lines  `env:"ESCAHTTP_DENY" placeholder:"RULE" help:"[PATTERN] NETWORKS: clients from there may not; may be repeated."`
+
 	CacheControl lines  `name:"cache-control" env:"ESCAHTTP_CACHE_CONTROL" placeholder:"RULE" help:"PATTERN VALUE: the Cache-Control of files, such as '*.html no-cache' or '@hashed immutable' (names with a hash, kept for a year). The first that is for a file counts; may be repeated."`
 	Header       lines  `env:"ESCAHTTP_HEADER" placeholder:"RULE" help:"PATTERN NAME: VALUE sets a header field of answers, PATTERN -NAME removes one; may be repeated."`
 	CORS         lines  `name:"cors" env:"ESCAHTTP_CORS" placeholder:"ORIGIN" help:"Let pages of this origin read the files: https://example.org, https://*.example.org, or *; may be repeated."`
@@ -180,6 +186,9 @@ func (s *serveCmd) check() error {
 		return errors.New("TLS needs both --tls-cert and --tls-key")
 	}
 	if err := s.checkAddresses(); err != nil {
+		return err
+	}
+	if err := s.checkProxies(); err != nil {
 		return err
 	}
 	if err := s.checkTimes(); err != nil {

@@ -17,9 +17,11 @@ import (
 // not in it.
 //
 //	before   to TLS, maintenance, CORS preflights, redirects, rewrites, hidden files
+//	         who may have what (and once more, when the file is found)
 //	after    security preset, Cache-Control, CORS, header rules
 type policy struct {
 	before []static.Step
+	found  []static.Step
 	after  []static.Finisher
 	pages  []static.ErrorPage
 	types  map[string]string
@@ -33,12 +35,16 @@ func (s *serveCmd) policy() (p policy, err error) {
 	if s.Maintenance != "" {
 		p.before = append(p.before, paths.NewMaintenance(s.Maintenance, s.Revalidate))
 	}
+	if err := s.access(&p); err != nil {
+		return p, err
+	}
 	if err := s.fields(&p); err != nil {
 		return p, err
 	}
 	if err := s.paths(&p); err != nil {
 		return p, err
 	}
+	p.before = append(p.before, p.found...)
 	if p.pages, err = errorPages(s.ErrorPage); err != nil {
 		return p, fmt.Errorf("--error-page: %w", err)
 	}

@@ -101,7 +101,7 @@ func (t *site) fixed(s *serveCmd) (names []string) {
 		name string
 		same bool
 	}{
-		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
+		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--proxy-protocol", s.ProxyProtocol == t.ProxyProtocol && (!s.ProxyProtocol || s.TrustedProxies == t.TrustedProxies)}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
 		{"--read-timeout", s.ReadTimeout == t.ReadTimeout}, {"--write-timeout", s.WriteTimeout == t.WriteTimeout}, {"--idle-timeout", s.IdleTimeout == t.IdleTimeout},
 		{"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--server-header", s.ServerHeader == t.ServerHeader},
 	} {

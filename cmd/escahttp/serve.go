@@ -115,9 +115,9 @@ func (t *site) serve(all []listening) error {
 	for _, ln := range all {
 		go func() {
 			if ln.secure {
-				done <- srv.ServeTLS(ln.Listener, "", "")
+				done <- srv.ServeTLS(t.behindProxies(ln.Listener), "", "")
 			} else {
-				done <- srv.Serve(ln.Listener)
+				done <- srv.Serve(t.behindProxies(ln.Listener))
 			}
 		}()
 	}

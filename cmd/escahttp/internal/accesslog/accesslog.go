@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -76,6 +77,7 @@ func (l *Log) Close(within time.Duration) bool { return l.q.Close(within) }
 // Record is what is logged of an answer, but for the bytes sent.
 type Record struct {
 	Peer               net.Addr
+	Client             netip.Addr // whom the peer speaks for; not valid: itself
 	Time               time.Time
 	Method, URI, Proto []byte // no Method: the request could not be read
 	Status             int
@@ -98,7 +100,7 @@ func (l *Log) Start(r *Record) *Line {
 	}
 	n := lines.Get().(*Line)
 	n.l = l
-	b := appendPeer(n.text[:0], r.Peer)
+	b := appendClient(n.text[:0], r)
 	b = append(b, " - - ["...)
 	b = r.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
@@ -136,6 +138,13 @@ func (n *Line) Finish(sent int64) {
 	n.l.q.Write(n.text)
 	n.l = nil
 	lines.Put(n)
+}
+
+func appendClient(b []byte, r *Record) []byte {
+	if r.Client.IsValid() {
+		return r.Client.Unmap().AppendTo(b)
+	}
+	return appendPeer(b, r.Peer)
 }
 
 // appendPeer appends who has asked. Over a unix socket nobody has an address.

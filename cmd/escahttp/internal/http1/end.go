@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/realip"
 	"github.com/escahttp/esca/cmd/escahttp/internal/static"
 )
 
@@ -27,6 +28,8 @@ type Decider interface {
 type End struct {
 	// Core decides.
 	Core Decider
+	// Proxies are those that are trusted; nil: none.
+	Proxies *realip.Proxies
 	// Log is the access log; nil: there is none.
 	Log *accesslog.Log
 	// Logf is told of panics. Nil: nobody is.
@@ -67,7 +70,7 @@ func (e *End) decide(ctx *fasthttp.RequestCtx, x *exchange) (ok bool) {
 			e.Logf("panic while serving %q: %v\n%s", ctx.RequestURI(), v, debug.Stack())
 		}
 	}()
-	x.read(ctx)
+	x.read(ctx, e.Proxies)
 	e.Core.Decide(&x.request, &x.answer)
 	return true
 }
@@ -139,6 +142,9 @@ func (e *End) start(ctx *fasthttp.RequestCtx, status int) *accesslog.Line {
 	}
 	h := &ctx.Request.Header
 	r := accesslog.Record{Peer: ctx.RemoteAddr(), Time: ctx.Time(), Status: status}
+	if e.Proxies != nil {
+		r.Client = e.Proxies.Client(peerOf(ctx), &request{ctx: ctx})
+	}
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}

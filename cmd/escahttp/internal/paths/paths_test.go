@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ func (r asked) Method() []byte          { return []byte("GET") }
 func (r asked) Path() []byte            { return []byte(r.path) }
 func (r asked) Query() []byte           { return []byte(r.query) }
 func (r asked) Host() []byte            { return []byte(r.host) }
+func (r asked) Client() netip.Addr      { return netip.Addr{} }
 func (r asked) Secure() bool            { return false }
 func (r asked) Header(string) []byte    { return nil }
 func (r asked) Headers(string) [][]byte { return nil }

@@ -4,6 +4,7 @@ package static
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +23,7 @@ func (r asked) Method() []byte            { return []byte(r.method) }
 func (r asked) Path() []byte              { return []byte(r.path) }
 func (r asked) Query() []byte             { return nil }
 func (r asked) Host() []byte              { return nil }
+func (r asked) Client() netip.Addr        { return netip.Addr{} }
 func (r asked) Secure() bool              { return false }
 func (r asked) Header(name string) []byte { return []byte(r.header[name]) }
 func (r asked) Time() time.Time           { return time.Now() }
