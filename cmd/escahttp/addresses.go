@@ -74,6 +74,12 @@ func (s *serveCmd) checkAddresses() error {
 	if err != nil {
 		return err
 	}
+	if s.Admin != "" {
+		a := &address{flag: "--admin-addr", text: s.Admin, where: s.Admin}
+		if a.where, a.unix = strings.CutPrefix(s.Admin, "unix:"); a.check() != nil {
+			return a.check()
+		}
+	}
 	unix, secure := false, false
 	for _, a := range list {
 		unix, secure = unix || a.unix, secure || a.secure

@@ -9,7 +9,7 @@ import (
 
 // run opens all that serving needs but the address, and says that it can be had.
 func (s *checkCmd) run(out *errlog.Log) error {
-	c, err := s.open(out, nil)
+	c, err := s.open(out, nil, nil)
 	if err != nil {
 		return err
 	}

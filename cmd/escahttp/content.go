@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/admin"
 	"github.com/escahttp/esca/cmd/escahttp/internal/certs"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
@@ -28,8 +29,8 @@ type content struct {
 var decider = func(h *static.Handler) http1.Decider { return h }
 
 // open opens what s names. What before has open already, under the same name, is taken
-// over; nil: there is nothing before.
-func (s *serveCmd) open(out *errlog.Log, before *content) (_ *content, err error) {
+// over; nil: there is nothing before. m counts what is answered, if it is not nil.
+func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *content, err error) {
 	c := &content{serveCmd: s}
 	defer func() {
 		if err != nil {
@@ -56,6 +57,9 @@ func (s *serveCmd) open(out *errlog.Log, before *content) (_ *content, err error
 		}
 	}
 	c.end = &http1.End{Core: decider(c.files), Proxies: s.proxies(), Log: c.access, Logf: out.Traces().Printf}
+	if m != nil {
+		c.end.Observe = m.Observe
+	}
 	return c, nil
 }
 

@@ -93,3 +93,19 @@ func abandoned(path string) bool {
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
+
+// listenAdmin listens for operators, on package net: they are few.
+func listenAdmin(addr string) (net.Listener, error) {
+	network := "tcp"
+	if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
+		network, addr = "unix", path
+	}
+	ln, err := net.Listen(network, addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("--admin-addr: %s is in use by another program: stop it, or choose another", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--admin-addr: %w", err)
+	}
+	return ln, nil
+}

@@ -222,6 +222,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"PROXY from nobody", []string{"--proxy-protocol"}, 2, "give --trusted-proxies"},
 		{"network", []string{"--deny=/a/** x"}, 2, "--deny: \"/a/** x\": \"x\" is no network"},
 		{"no network", []string{"--allow=/a/**"}, 2, "names no network"},
+		{"admin address", []string{"--admin-addr=x"}, 2, "--admin-addr=x: give HOST:PORT"},
+		{"admin address in use", []string{"--addr=127.0.0.1:0", "--admin-addr=" + used.Addr().String()}, 1, "--admin-addr: "},
 		{"no config", []string{"--config=/no/c.toml"}, 2, "--config: open /no/c.toml"},
 		{"config's syntax", []string{config("a = 1\nb = \n")}, 2, "c.toml, line 2"},
 		{"config's key", []string{config("list = true\nadr = 1\n")}, 2, "c.toml, line 2: there is no key \"adr\": did you mean addr?"},

@@ -48,7 +48,8 @@ type serveCmd struct {
 	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
 	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
 	Log           string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
-	Format        string `name:"access-log-format" default:"common" enum:"common,combined" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common or combined."`
+	Format        string `name:"access-log-format" default:"common" enum:"common,combined,json" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common, combined or json."`
+	Admin         string `name:"admin-addr" env:"ESCAHTTP_ADMIN_ADDR" placeholder:"ADDR" help:"Answer /healthz, /readyz and /metrics (Prometheus) on this address."`
 	CacheMiB      int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
 	ETag          string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
@@ -83,6 +84,7 @@ type serveCmd struct {
 	WriteTimeout    time.Duration `default:"60s" env:"ESCAHTTP_WRITE_TIMEOUT" help:"How long a client may take nothing of an answer before it is cut off; 0: no limit."`
 	IdleTimeout     time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests; 0: as --read-timeout."`
 	ShutdownTimeout time.Duration `default:"20s" env:"ESCAHTTP_SHUTDOWN_TIMEOUT" help:"How long requests may take to finish when the server is asked to stop; 0: no limit."`
+	StopDelay       time.Duration `default:"0s" env:"ESCAHTTP_STOP_DELAY" help:"How long to go on serving when asked to stop, while /readyz says no: for balancers to notice."`
 	PerIP           int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
 
 	args []string // that it was read from
@@ -241,7 +243,7 @@ func (s *serveCmd) checkRoot() error {
 
 func (s *serveCmd) checkTimes() error {
 	for name, d := range map[string]time.Duration{
-		"read-timeout": s.ReadTimeout, "write-timeout": s.WriteTimeout, "idle-timeout": s.IdleTimeout, "shutdown-timeout": s.ShutdownTimeout, "revalidate": s.Revalidate,
+		"read-timeout": s.ReadTimeout, "write-timeout": s.WriteTimeout, "idle-timeout": s.IdleTimeout, "shutdown-timeout": s.ShutdownTimeout, "stop-delay": s.StopDelay, "revalidate": s.Revalidate,
 	} {
 		if d < 0 {
 			return fmt.Errorf("--%s=%v: give a time that is not negative", name, d)

@@ -82,7 +82,7 @@ func (t *site) reread(before *content) (*content, error) {
 	if (s.TLSCert == "") != (t.TLSCert == "") {
 		return nil, errors.New("--tls-cert: whether TLS is served cannot change while it is: restart escahttp")
 	}
-	fresh, err := s.open(t.out, before)
+	fresh, err := s.open(t.out, t.metrics, before)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (t *site) fixed(s *serveCmd) (names []string) {
 	}{
 		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--proxy-protocol", s.ProxyProtocol == t.ProxyProtocol && (!s.ProxyProtocol || s.TrustedProxies == t.TrustedProxies)}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
 		{"--read-timeout", s.ReadTimeout == t.ReadTimeout}, {"--write-timeout", s.WriteTimeout == t.WriteTimeout}, {"--idle-timeout", s.IdleTimeout == t.IdleTimeout},
-		{"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--server-header", s.ServerHeader == t.ServerHeader},
+		{"--admin-addr", s.Admin == t.Admin}, {"--stop-delay", s.StopDelay == t.StopDelay}, {"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--server-header", s.ServerHeader == t.ServerHeader},
 	} {
 		if !f.same {
 			names = append(names, f.name)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/escahttp/esca/cmd/escahttp/internal/admin"
 	"github.com/escahttp/esca/cmd/escahttp/internal/clients"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
@@ -26,6 +27,8 @@ type site struct {
 	now       atomic.Pointer[content]
 	clients   *clients.Clients
 	fs        *fasthttp.Server
+	metrics   *admin.Metrics // nil: nobody asks
+	stopping  atomic.Bool    // and so not ready
 
 	patience time.Duration // for what is left to be written, at the end
 	hangups  chan os.Signal
@@ -44,12 +47,21 @@ func (s *serveCmd) run(out *errlog.Log) error {
 	if err != nil {
 		return err
 	}
-	return t.serve(all)
+	var admin net.Listener // nil: nobody asks
+	if s.Admin != "" {
+		if admin, err = listenAdmin(s.Admin); err != nil {
+			return err
+		}
+	}
+	return t.serve(all, admin)
 }
 
 // open opens all that serving needs but the address.
 func (t *site) open() error {
-	c, err := t.serveCmd.open(t.out, nil)
+	if t.Admin != "" {
+		t.metrics = admin.NewMetrics()
+	}
+	c, err := t.serveCmd.open(t.out, t.metrics, nil)
 	if err != nil {
 		return err
 	}
@@ -105,7 +117,7 @@ const oneStop = 200 * time.Millisecond
 
 // serve serves until a signal asks it to stop: the first lets requests finish,
 // within the limit, the second does not.
-func (t *site) serve(all []listening) error {
+func (t *site) serve(all []listening, admin net.Listener) error {
 	srv := server.New(t.fs)
 	srv.CheckHeads(http1.CheckHead)
 	signals := make(chan os.Signal, 2)
@@ -123,8 +135,12 @@ func (t *site) serve(all []listening) error {
 	}
 	left := len(all)
 	t.announce(all)
+	if admin != nil {
+		defer t.administer(admin, srv).Close()
+	}
 	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
+	var now <-chan time.Time  // when listening is to end
 	var asked time.Time
 	for {
 		select {
@@ -137,15 +153,22 @@ func (t *site) serve(all []listening) error {
 			return nil
 		case <-signals:
 			switch {
-			case late == nil:
+			case asked.IsZero():
 			case time.Since(asked) < oneStop:
 				continue
 			default:
 				t.patience = 0
 				return fmt.Errorf("stopped at once: %d connections were cut off", t.clients.Count())
 			}
-			late, asked = t.limit(), time.Now()
+			asked = time.Now()
+			t.stopping.Store(true)
+			if now == nil && t.StopDelay > 0 {
+				t.out.Printf("stopping in %v; once more to stop at once", t.StopDelay)
+			}
+			now = time.After(t.StopDelay)
+		case <-now:
 			t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
+			late = t.limit()
 			go srv.Shutdown(context.Background())
 		}
 	}

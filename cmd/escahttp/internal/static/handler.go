@@ -172,6 +172,19 @@ func (h *Handler) Forget() {
 	}
 }
 
+// Stats is what a Handler keeps.
+type Stats struct {
+	Files, Open int   // versions, and descriptors among them
+	Bytes       int64 // of contents in memory
+}
+
+// Stats returns what is kept now.
+func (h *Handler) Stats() Stats {
+	h.files.mu.RLock()
+	defer h.files.mu.RUnlock()
+	return Stats{Files: len(h.files.known), Open: h.files.open, Bytes: h.files.bytes}
+}
+
 // Close lets go of all files.
 func (h *Handler) Close() error {
 	h.files.close()
