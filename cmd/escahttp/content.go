@@ -64,7 +64,7 @@ func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *
 }
 
 func (s *serveCmd) openFiles(out *errlog.Log) (*static.Handler, error) {
-	p, err := s.policy()
+	p, err := s.policy(out.Limited("passwords").Printf)
 	if err != nil {
 		return nil, err
 	}

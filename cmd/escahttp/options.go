@@ -73,6 +73,9 @@ type serveCmd struct {
 	Allow          lines  `env:"ESCAHTTP_ALLOW" placeholder:"RULE" help:"[PATTERN] NETWORKS: only clients from there may have what is at PATTERN (default all); may be repeated."`
 	Deny           lines  `env:"ESCAHTTP_DENY" placeholder:"RULE" help:"[PATTERN] NETWORKS: clients from there may not; may be repeated."`
 
+	BasicAuth lines `name:"basic-auth" env:"ESCAHTTP_BASIC_AUTH" placeholder:"RULE" help:"[PATTERN] FILE: what is at PATTERN (default all) only with a name and password of the htpasswd FILE (bcrypt: htpasswd -B), which is read again when it changes. May be repeated."`
+	RateLimit lines `name:"rate-limit" env:"ESCAHTTP_RATE_LIMIT" placeholder:"RULE" help:"[PATTERN] NUMBER/UNIT [BURST]: how many requests a client may make in a second (s), minute (m) or hour (h), such as 20/s; above that the answer is 429. May be repeated."`
+
 	CacheControl lines  `name:"cache-control" env:"ESCAHTTP_CACHE_CONTROL" placeholder:"RULE" help:"PATTERN VALUE: the Cache-Control of files, such as '*.html no-cache' or '@hashed immutable' (names with a hash, kept for a year). The first that is for a file counts; may be repeated."`
 	Header       lines  `env:"ESCAHTTP_HEADER" placeholder:"RULE" help:"PATTERN NAME: VALUE sets a header field of answers, PATTERN -NAME removes one; may be repeated."`
 	CORS         lines  `name:"cors" env:"ESCAHTTP_CORS" placeholder:"ORIGIN" help:"Let pages of this origin read the files: https://example.org, https://*.example.org, or *; may be repeated."`
@@ -199,7 +202,7 @@ func (s *serveCmd) check() error {
 	if err := s.checkBackend(); err != nil {
 		return err
 	}
-	if _, err := s.policy(); err != nil {
+	if _, err := s.policy(func(string, ...any) {}); err != nil {
 		return err
 	}
 	if s.Root == "" {

@@ -16,7 +16,7 @@ import (
 // policy is what is done before and after a file is looked for: what is not asked for is
 // not in it.
 //
-//	before   to TLS, maintenance, CORS preflights, redirects, rewrites, hidden files
+//	before   to TLS, maintenance, rates, CORS preflights, redirects, rewrites, hidden files
 //	         who may have what (and once more, when the file is found)
 //	after    security preset, Cache-Control, CORS, header rules
 type policy struct {
@@ -27,15 +27,16 @@ type policy struct {
 	types  map[string]string
 }
 
-// policy makes one of the flags; an error names the flag.
-func (s *serveCmd) policy() (p policy, err error) {
+// policy makes one of the flags; an error names the flag. logf is told of files of its that
+// cannot be read any more.
+func (s *serveCmd) policy(logf func(string, ...any)) (p policy, err error) {
 	if s.HTTPSRedirect {
 		p.before = append(p.before, paths.HTTPS{Port: s.HTTPSPort})
 	}
 	if s.Maintenance != "" {
 		p.before = append(p.before, paths.NewMaintenance(s.Maintenance, s.Revalidate))
 	}
-	if err := s.access(&p); err != nil {
+	if err := s.access(&p, logf); err != nil {
 		return p, err
 	}
 	if err := s.fields(&p); err != nil {

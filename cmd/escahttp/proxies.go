@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/escahttp/esca/cmd/escahttp/internal/access"
 	"github.com/escahttp/esca/cmd/escahttp/internal/proxied"
 	"github.com/escahttp/esca/cmd/escahttp/internal/realip"
 )
@@ -66,16 +65,4 @@ func (t *site) behindProxies(ln net.Listener) net.Listener {
 		within = headerTime
 	}
 	return proxied.Listen(ln, proxied.Options{Trusted: trusted, Within: within, Logf: t.out.Limited("proxies").Printf})
-}
-
-// access adds what has to do with who may have what.
-func (s *serveCmd) access(p *policy) error {
-	if len(s.Allow)+len(s.Deny) > 0 {
-		n, err := access.ParseNetworks(s.Allow, s.Deny)
-		if err != nil {
-			return err
-		}
-		p.found = append(p.found, n)
-	}
-	return nil
 }

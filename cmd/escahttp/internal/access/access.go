@@ -11,6 +11,7 @@ package access
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -38,10 +39,10 @@ func matches(p *pattern.Pattern, path []byte) bool {
 	return false
 }
 
-// cut cuts the pattern off a rule, if one is in front: "**" otherwise.
+// cut cuts the pattern off a rule, if one is in front of something else: "**" otherwise.
 func cut(text string) (p pattern.Pattern, rest string, err error) {
-	first, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
-	if !strings.ContainsAny(first[:min(1, len(first))], "/*@?") {
+	first, rest, more := strings.Cut(strings.TrimSpace(text), " ")
+	if !more || !strings.ContainsAny(first[:min(1, len(first))], "/*@?") {
 		first, rest = "**", text
 	}
 	p, err = pattern.Parse(first)
@@ -77,11 +78,11 @@ func parseNetworks(rules []string) (list []network, err error) {
 			return nil, fmt.Errorf("%q: %w", text, err)
 		}
 		prefixes, err := realip.ParsePrefixes(rest)
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", text, err)
+		if err == nil && len(prefixes) == 0 {
+			err = errors.New("it names no network")
 		}
-		if len(prefixes) == 0 {
-			return nil, fmt.Errorf("%q: it names no network: give [PATTERN] NETWORK, such as \"/admin/** 10.0.0.0/8\"", text)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w (give [PATTERN] NETWORKS)", text, err)
 		}
 		list = append(list, network{p, prefixes})
 	}

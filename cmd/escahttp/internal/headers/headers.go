@@ -25,7 +25,8 @@ type CacheControl []cacheRule
 
 type cacheRule struct {
 	pattern.Pattern
-	value []byte
+	value   []byte
+	private []byte // for who had to say who he is
 }
 
 // Forever is what a value may be instead, for files whose contents never change.
@@ -50,13 +51,13 @@ func ParseCacheControl(rules []string) (c CacheControl, err error) {
 		if value == Forever {
 			value = valueForever
 		}
-		c = append(c, cacheRule{p, []byte(value)})
+		c = append(c, cacheRule{p, []byte(value), []byte(strings.Replace(value, "public", "private", 1))})
 	}
 	return c, nil
 }
 
-// Finish is a static.Finisher.
-func (c CacheControl) Finish(_ static.Request, a *static.Answer) {
+// Finish is a static.Finisher. What was had by a password is not for the caches of others.
+func (c CacheControl) Finish(r static.Request, a *static.Answer) {
 	switch a.Status {
 	case 200, 206, 304:
 	default:
@@ -64,7 +65,11 @@ func (c CacheControl) Finish(_ static.Request, a *static.Answer) {
 	}
 	for i := range c {
 		if c[i].Match(a.Path()) {
-			a.Set(keyCacheControl, c[i].value)
+			if len(r.Header("Authorization")) > 0 {
+				a.Set(keyCacheControl, c[i].private)
+			} else {
+				a.Set(keyCacheControl, c[i].value)
+			}
 			return
 		}
 	}
