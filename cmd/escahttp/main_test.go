@@ -22,7 +22,7 @@ import (
 // The test binary is escahttp itself when it is told to be.
 func TestMain(m *testing.M) {
 	if os.Getenv("ESCAHTTP_TEST_MAIN") != "" {
-		decider = func(h *static.Handler) http1.Decider { return &hangingDisk{h} }
+		decider = func(d http1.Decider) http1.Decider { return &hangingDisk{d} }
 		main()
 		os.Exit(0)
 	}
@@ -228,6 +228,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"htpasswd's hash", []string{"--basic-auth=/a/** " + file}, 2, "htpasswd -B"},
 		{"rate", []string{"--rate-limit=20"}, 2, "--rate-limit: \"20\": 20 is no rate"},
 		{"burst", []string{"--rate-limit=/a/** 20/s 0"}, 2, "0 is no number"},
+		{"host", []string{"--host=example.org"}, 2, "--host: \"example.org\": give NAMES ROOT"},
+		{"host's name", []string{"--host=exa/mple.org ."}, 2, "is no name of a host"},
+		{"host twice", []string{"--host=a.org .", "--host=A.org ."}, 2, "is there twice"},
+		{"host's root", []string{"--host=a.org /no/such"}, 2, "/no/such does not exist"},
+		{"host's certificate", []string{"--host=a.org . c k"}, 2, "needs --tls-cert"},
 		{"no config", []string{"--config=/no/c.toml"}, 2, "--config: open /no/c.toml"},
 		{"config's syntax", []string{config("a = 1\nb = \n")}, 2, "c.toml, line 2"},
 		{"config's key", []string{config("list = true\nadr = 1\n")}, 2, "c.toml, line 2: there is no key \"adr\": did you mean addr?"},

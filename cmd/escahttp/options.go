@@ -45,6 +45,7 @@ type serveCmd struct {
 	Loops         int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
 	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
 	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
+	Host          lines  `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
 	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
 	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
 	Log           string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
@@ -205,10 +206,13 @@ func (s *serveCmd) check() error {
 	if _, err := s.policy(func(string, ...any) {}); err != nil {
 		return err
 	}
+	if _, err := s.hostRules(); err != nil {
+		return err
+	}
 	if s.Root == "" {
 		return nil
 	}
-	return s.checkRoot()
+	return checkRoot(s.Root)
 }
 
 func (s *serveCmd) checkBackend() error {
@@ -228,18 +232,18 @@ func (s *serveCmd) checkBackend() error {
 	return fmt.Errorf("--backend=%s: there is no such backend: give one of %s", s.Backend, strings.Join(names, ", "))
 }
 
-func (s *serveCmd) checkRoot() error {
-	fi, err := os.Stat(s.Root)
+func checkRoot(root string) error {
+	fi, err := os.Stat(root)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("ROOT %s does not exist: give a directory to serve", s.Root)
+		return fmt.Errorf("ROOT %s does not exist: give a directory to serve", root)
 	case err != nil:
 		return fmt.Errorf("ROOT: %w", err)
 	case !fi.IsDir():
-		return fmt.Errorf("ROOT %s is not a directory: give the directory the file is in", s.Root)
+		return fmt.Errorf("ROOT %s is not a directory: give the directory the file is in", root)
 	}
-	if _, err := os.Lstat(filepath.Join(s.Root, "index.html")); errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("ROOT %s may not be entered by this user: give it the right to (chmod o+rx), or run escahttp as its owner", s.Root)
+	if _, err := os.Lstat(filepath.Join(root, "index.html")); errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("ROOT %s may not be entered by this user: give it the right to (chmod o+rx), or run escahttp as its owner", root)
 	}
 	return nil
 }
