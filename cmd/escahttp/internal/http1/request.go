@@ -2,38 +2,65 @@ package http1
 
 import (
 	"bytes"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/cmd/escahttp/internal/realip"
 )
 
 // request is a static.Request. fasthttp has decoded the path, merged slashes and
 // resolved dots.
 type request struct {
-	ctx   *fasthttp.RequestCtx
-	plain bool // it has none of the fields that decisions depend on
+	ctx     *fasthttp.RequestCtx
+	plain   bool            // it has neither a condition nor a Range
+	proxies *realip.Proxies // nil: none are trusted
 }
 
-func (r *request) read(ctx *fasthttp.RequestCtx) {
-	r.ctx, r.plain = ctx, isPlain(ctx.Request.Header.RawHeaders())
+func (r *request) read(ctx *fasthttp.RequestCtx, proxies *realip.Proxies) {
+	r.ctx, r.proxies, r.plain = ctx, proxies, isPlain(ctx.Request.Header.RawHeaders())
 }
 
 func (r *request) Method() []byte { return r.ctx.Method() }
 func (r *request) Path() []byte   { return r.ctx.Path() }
 func (r *request) Query() []byte  { return r.ctx.URI().QueryString() }
+func (r *request) Host() []byte   { return r.ctx.Host() }
+
+func (r *request) Client() netip.Addr {
+	return r.proxies.Client(peerOf(r.ctx), r)
+}
+
+func (r *request) Secure() bool {
+	return r.ctx.IsTLS() || r.proxies.Secure(peerOf(r.ctx), r)
+}
+
+// peerOf returns the other end of the connection; it is not valid on a unix socket.
+func peerOf(ctx *fasthttp.RequestCtx) netip.Addr {
+	if a, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
 
 func (r *request) Header(name string) []byte {
-	if r.plain {
+	if r.plain && looksForPart(name) {
 		return nil
 	}
 	return r.ctx.Request.Header.Peek(name)
 }
 
 func (r *request) Headers(name string) [][]byte {
-	if r.plain {
+	if r.plain && looksForPart(name) {
 		return nil
 	}
 	return r.ctx.Request.Header.PeekAll(name)
+}
+
+// looksForPart reports whether name is that of a condition, or Range.
+func looksForPart(name string) bool {
+	return len(name) > 2 && (name[:2] == "If" || name[:2] == "Ra")
 }
 
 func (r *request) Time() time.Time {
