@@ -69,13 +69,13 @@ func TestH2FlowControl(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				resp, err := c.Post(r.url("/"), "", bytes.NewReader(make([]byte, 5<<20)))
+				resp, err := c.Post(r.url("/"), "", bytes.NewReader(make([]byte, 1<<20)))
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				defer resp.Body.Close()
-				if n, err := io.Copy(io.Discard, resp.Body); n != 5<<20 || err != nil {
+				if n, err := io.Copy(io.Discard, resp.Body); n != 1<<20 || err != nil {
 					t.Errorf("%d bytes, %v", n, err)
 				}
 			})
