@@ -128,24 +128,20 @@ func (p *Proxies) Secure(peer netip.Addr, r Fields) bool {
 
 func (p *Proxies) trusts(a netip.Addr) bool { return !a.IsValid() || p.Trusted.Contain(a) }
 
-// lastElement cuts the last element off a list; commas in quotes do not separate.
+// lastElement cuts the last element off a list; commas in quotes do not separate. It looks
+// from the end: what is in front of it the client may have made up, a quote that nothing
+// closes included.
 func lastElement(list []byte) (last, rest []byte, more bool) {
 	quoted := false
-	at := -1
-	for i := 0; i < len(list); i++ {
+	for i := len(list) - 1; i >= 0; i-- {
 		switch {
-		case quoted && list[i] == '\\':
-			i++
 		case list[i] == '"':
 			quoted = !quoted
 		case list[i] == ',' && !quoted:
-			at = i
+			return bytes.TrimSpace(list[i+1:]), list[:i], true
 		}
 	}
-	if at < 0 {
-		return bytes.TrimSpace(list), nil, false
-	}
-	return bytes.TrimSpace(list[at+1:]), list[:at], true
+	return bytes.TrimSpace(list), nil, false
 }
 
 // plainAddress reads an address, with or without a port, as they are in X-Forwarded-For.

@@ -40,6 +40,11 @@ func TestClient(t *testing.T) {
 		{"forwarded", "192.0.2.1", `for=1.1.1.1, For="[2001:db9::7]:80";by=x, for=10.1.1.1`, "2001:db9::7"},
 		{"forwarded", "192.0.2.1", `for="a,b", for=_hidden`, "192.0.2.1"},
 		{"forwarded", "192.0.2.1", "proto=https", "192.0.2.1"},
+		// A client that leaves a quote open is not taken for the proxy.
+		{"x-forwarded-for", "10.0.0.1", `", 198.51.100.7`, "198.51.100.7"},
+		{"x-forwarded-for", "10.0.0.1", `"\\, 198.51.100.7, 10.0.0.2`, "198.51.100.7"},
+		{"forwarded", "192.0.2.1", `for=", for=198.51.100.7`, "198.51.100.7"},
+		{"forwarded", "192.0.2.1", `for="\\, for="198.51.100.7:80"`, "198.51.100.7"},
 		{"off", "10.0.0.1", "198.51.100.7", "10.0.0.1"},
 	} {
 		p := &Proxies{trusted, Header(tt.header)}
