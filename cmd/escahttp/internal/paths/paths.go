@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/static"
 )
@@ -40,6 +41,8 @@ func parse(from, to string) (r rule, err error) {
 	switch {
 	case strings.ContainsFunc(from+to, unicode.IsControl):
 		return r, errors.New("there is a control character in it")
+	case !utf8.ValidString(from):
+		return r, errors.New("FROM is not in UTF-8")
 	case strings.HasPrefix(from, "~"):
 		if r.from, err = regexp.Compile(from[1:]); err != nil {
 			return r, fmt.Errorf("%s is no regular expression: %w", from[1:], err)

@@ -15,8 +15,10 @@ package pattern
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Pattern is a pattern. The zero Pattern matches nothing.
@@ -35,6 +37,8 @@ func Parse(text string) (Pattern, error) {
 	switch {
 	case text == "":
 		return p, errors.New("a pattern is empty: give one such as *.css or /assets/**")
+	case !utf8.ValidString(text):
+		return p, fmt.Errorf("the pattern %q is not in UTF-8", text)
 	case text == Hashed:
 		p.match = hashed
 	case text[0] == '@':

@@ -23,7 +23,7 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%s, %s: not %v (%v)", tt.pattern, tt.path, tt.want, err)
 		}
 	}
-	for _, text := range []string{"", "@nope"} {
+	for _, text := range []string{"", "@nope", "a\xbb*"} {
 		if _, err := Parse(text); err == nil {
 			t.Errorf("%q is a pattern", text)
 		}

@@ -107,7 +107,7 @@ func FuzzHeader(f *testing.F) {
 			t.Errorf("%d bytes were read", all.n)
 		}
 		if err == nil {
-			if rest, _ := io.ReadAll(r); !bytes.HasSuffix(rest, []byte(behind)) {
+			if rest, _ := io.ReadAll(r); !bytes.HasSuffix(append(header, behind...), rest) {
 				t.Errorf("behind it is %q", rest)
 			}
 		}
