@@ -122,6 +122,9 @@ func (c *files) sidecarStands(v *Version, name string, now time.Time) bool {
 		return true
 	}
 	s, err := c.look(sidecarName(name), now)
+	if exhausted(err) {
+		return true
+	}
 	if err != nil {
 		s = stamp{}
 	}
