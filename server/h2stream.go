@@ -199,7 +199,10 @@ func (st *stream) receive(p []byte) (int, error) {
 		case st.remoteDone:
 			return 0, io.EOF
 		}
-		c.flushLocked() // the client may be waiting for a 100
+		if len(c.out) > 0 && !c.writing { // the client may be waiting for a 100
+			c.flushLocked()
+			continue // what was waited for may have come meanwhile
+		}
 		if !st.wait(st.readAt) {
 			return 0, st.timeout("read")
 		}
