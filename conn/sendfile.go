@@ -20,7 +20,9 @@ const sendfileMost = 256 << 10
 // ReadFrom sends what r has until it ends. An *os.File, an *io.SectionReader of
 // one (whose offset it uses, not the file's: a descriptor may so be shared), or
 // an *io.LimitedReader of either goes by sendfile, right behind what is queued. A
-// file that takes long to be read delays nobody else. Anything else is copied.
+// file that takes long to be read delays nobody else; one that cannot, as it lies in
+// memory, may say so by a method InMemory() bool, and is sent at less cost. Anything
+// else is copied.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if s, ok := fileSource(r); ok {
 		n, handled, err := c.sendFile(s)
@@ -45,6 +47,7 @@ type source struct {
 	limited *io.LimitedReader // to be charged, or nil
 	off     int64             // in the file, with a section
 	n       int64             // bytes at most
+	prompt  bool              // reading it waits for nothing
 }
 
 // file is an *os.File, also in the guise in which os.File.WriteTo hands it on.
@@ -71,6 +74,9 @@ func fileSource(r io.Reader) (s source, ok bool) {
 		}
 		s.f, s.section, s.off, s.n = f, r, base+pos, min(s.n, max(size-pos, 0))
 	}
+	if m, is := s.f.(interface{ InMemory() bool }); is {
+		s.prompt = m.InMemory()
+	}
 	return s, s.f != nil
 }
 
@@ -83,7 +89,7 @@ func (c *Conn) sendFile(s source) (n int64, handled bool, err error) {
 	}
 	call := sendfileCalls.Get().(*sendfileCall)
 	defer call.putBack()
-	call.c, call.at, call.off, call.most = c, s.section != nil, s.off, s.n
+	call.c, call.at, call.off, call.most, call.prompt = c, s.section != nil, s.off, s.n, s.prompt
 	if rc.Control(call.control) != nil {
 		return 0, false, nil
 	}
@@ -103,6 +109,7 @@ type sendfileCall struct {
 	c         *Conn
 	at        bool
 	off, most int64
+	prompt    bool
 	n         int64
 	handled   bool
 	err       error
@@ -112,7 +119,7 @@ type sendfileCall struct {
 var sendfileCalls = sync.Pool{New: func() any {
 	call := new(sendfileCall)
 	call.control = func(fd uintptr) {
-		call.n, call.handled, call.err = call.c.sendfile(int32(fd), call.at, call.off, call.most)
+		call.n, call.handled, call.err = call.c.sendfile(call, int32(fd))
 	}
 	return call
 }}
@@ -127,11 +134,12 @@ type transfer struct {
 	in   int32
 	off  *int64 // nil: the file's own offset
 	most int64
-	n    int64 // sent
-	more bool  // TCP was told that more follows, and may be holding back
+	flag uint32 // of the sendfile's entry
+	n    int64  // sent
+	more bool   // TCP was told that more follows, and may be holding back
 }
 
-func (c *Conn) sendfile(in int32, at bool, off, most int64) (n int64, handled bool, err error) {
+func (c *Conn) sendfile(call *sendfileCall, in int32) (n int64, handled bool, err error) {
 	l, o := c.l, &c.out
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,18 +156,21 @@ func (c *Conn) sendfile(in int32, at bool, off, most int64) (n int64, handled bo
 	defer c.unlockOutput()
 	f := l.getFrame(nil)
 	defer l.putFrame(f)
-	f.off = off
-	t := transfer{in: in, most: most}
-	if at {
+	f.off = call.off
+	t := transfer{in: in, most: call.most}
+	if call.at {
 		t.off = &f.off
 	}
-	for handled = true; t.n < most && handled && err == nil; {
+	if call.prompt {
+		t.flag = poller.Prompt
+	}
+	for handled = true; t.n < t.most && handled && err == nil; {
 		var over bool
 		if over, handled, err = c.sendPart(f, &t); over {
 			break
 		}
 	}
-	if t.more && (t.n < most || !handled) {
+	if t.more && (t.n < t.most || !handled) {
 		c.uncork()
 	}
 	return t.n, handled, err
@@ -189,6 +200,7 @@ func (c *Conn) sendPart(f *frame, t *transfer) (over, handled bool, err error) {
 	}
 	if sent == int64(len(header)) {
 		f.Sendfile(c.fd, t.in, t.off, want)
+		f.Flags = t.flag
 		c.l.be.Call(&f.Entry)
 		calls.CountCall(&f.Entry)
 	}

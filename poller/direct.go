@@ -115,6 +115,9 @@ func execute(e *Entry) {
 // scheduler has to know. What cannot is spared the announcement, which costs
 // as much as the crossing itself.
 func mayBlock(e *Entry) bool {
+	if e.Flags&Prompt != 0 {
+		return false
+	}
 	switch e.NR {
 	case unix.SYS_SENDTO, unix.SYS_RECVFROM:
 		return e.Args[3]&unix.MSG_DONTWAIT == 0

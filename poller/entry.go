@@ -44,6 +44,13 @@ var (
 // flags are for who has it wait, which a Tick does not.)
 const Link uint32 = 1 << 0
 
+// Prompt, a flag of a call made by Backend.Call and not of the table's ABI, says
+// that the call waits for nothing, though one of its kind may: Go's scheduler is not
+// told of it, and the caller keeps its P. A sendfile of what lies in memory takes
+// longer than the 20 µs after which sysmon gives a P away, and with GOMAXPROCS=1
+// several threads would pass it around.
+const Prompt uint32 = 1 << 31
+
 // Nop as NR marks an entry that is not to be run; its Ret becomes 0. An
 // executor treats it as a success, so it does not break a chain.
 const Nop = ^uint32(0)

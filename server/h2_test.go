@@ -37,12 +37,15 @@ func h2On(name string, opts ...conn.Option) stack {
 
 // onH2 runs test on every dispatch, over TLS and in the clear.
 func onH2(t *testing.T, test func(t *testing.T, start func(*fasthttp.Server) *h2Running)) {
-	srv, cfg := serverTLS(t)
-	for _, st := range []stack{
+	onH2Stacks(t, test,
 		h2On("-1-adaptive", conn.WithLoops(1)),
 		h2On("-1-inline", conn.WithLoops(1), conn.WithDispatch(conn.DispatchInline)),
-		h2On("-2-goroutines", conn.WithLoops(2), conn.WithDispatch(conn.DispatchGoroutine)),
-	} {
+		h2On("-2-goroutines", conn.WithLoops(2), conn.WithDispatch(conn.DispatchGoroutine)))
+}
+
+func onH2Stacks(t *testing.T, test func(t *testing.T, start func(*fasthttp.Server) *h2Running), stacks ...stack) {
+	srv, cfg := serverTLS(t)
+	for _, st := range stacks {
 		for _, secure := range []bool{false, true} {
 			name := st.name + map[bool]string{false: ", clear", true: ", TLS"}[secure]
 			t.Run(name, func(t *testing.T) {
@@ -322,7 +325,7 @@ func TestH2AnswersAsHTTP1(t *testing.T) {
 	}
 	for _, srv := range servers {
 		t.Run(srv.name, func(t *testing.T) {
-			onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+			onH2Stacks(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
 				fs := &fasthttp.Server{Handler: answersApp}
 				srv.set(fs)
 				r := start(fs)
@@ -342,7 +345,7 @@ func TestH2AnswersAsHTTP1(t *testing.T) {
 						t.Errorf("%s %s %.60q:\nHTTP/1.1 %.600s\nHTTP/2   %.600s", rq.method, rq.path, rq.header, got[1], got[2])
 					}
 				}
-			})
+			}, h2Stack)
 		})
 	}
 }

@@ -71,6 +71,9 @@ func TestH2Programs(t *testing.T) {
 			}
 			expect(t, "echo", run(t, curl, "-sSk", version, "-T", file, r.url("/echo")), string(body))
 			expect(t, "echo of a form", run(t, curl, "-sSk", version, "-d", "a=b", r.url("/echo")), "a=b")
+			if r.tls == nil {
+				return // curl 7.88 fails with parallel streams in the clear, whoever serves them
+			}
 			expect(t, "parallel", strings.Count(run(t, curl, "-sSkZ", version, r.url("/[1-50]")), "hello"), 50)
 		})
 		t.Run("nghttp", func(t *testing.T) {

@@ -261,18 +261,26 @@ func TestH2Timeouts(t *testing.T) {
 	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
 		t.Run("a body that does not come", func(t *testing.T) {
 			for _, stream := range []bool{false, true} {
-				r := start(&fasthttp.Server{ReadTimeout: short, IdleTimeout: generous, StreamRequestBody: stream, Handler: func(ctx *fasthttp.RequestCtx) {
-					if stream {
-						if _, err := io.ReadAll(ctx.RequestBodyStream()); err == nil {
-							t.Error("no error")
+				for _, byHead := range []bool{false, true} {
+					fs := &fasthttp.Server{ReadTimeout: 20 * short, IdleTimeout: generous, StreamRequestBody: stream, Handler: func(ctx *fasthttp.RequestCtx) {
+						if stream {
+							if _, err := io.ReadAll(ctx.RequestBodyStream()); err == nil {
+								t.Error("no error")
+							}
+							ctx.SetStatusCode(408)
 						}
-						ctx.SetStatusCode(408)
+					}}
+					if byHead {
+						fs.ReadTimeout = generous
+						fs.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+							return fasthttp.RequestConfig{ReadTimeout: short}
+						}
 					}
-				}})
-				f := r.frames(t)
-				id := f.open(false, "POST", "/")
-				f.WriteData(id, false, []byte("some"))
-				expect(t, "status", f.status(id), "408")
+					f := start(fs).frames(t)
+					id := f.open(false, "POST", "/")
+					f.WriteData(id, false, []byte("some"))
+					expect(t, "status", f.status(id), "408")
+				}
 			}
 		})
 		t.Run("an idle connection", func(t *testing.T) {

@@ -31,6 +31,7 @@ func (v *Version) copyInto(f *descriptor, w io.Writer) error {
 		return err
 	}
 	to := newDescriptor(os.NewFile(uintptr(fd), "escahttp"), fd)
+	to.memory = true
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	n, err := io.CopyBuffer(io.MultiWriter(to.File, w), struct{ io.Reader }{io.NewSectionReader(f, 0, v.size)}, *buf)

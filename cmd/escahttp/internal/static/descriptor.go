@@ -13,6 +13,7 @@ type descriptor struct {
 	*os.File
 	fd      int // its number, on unix
 	raw     syscall.RawConn
+	memory  bool      // it is a copy in memory
 	also    io.Closer // closed with it, or nil
 	holders atomic.Int32
 }
@@ -26,6 +27,9 @@ func newDescriptor(f *os.File, fd int) *descriptor {
 
 // SyscallConn is File's, which makes a new one for each call.
 func (d *descriptor) SyscallConn() (syscall.RawConn, error) { return d.raw, nil }
+
+// InMemory reports whether reading d waits for no disk, as conn's ReadFrom asks.
+func (d *descriptor) InMemory() bool { return d.memory }
 
 // hold makes the caller a holder; false if the last one has let go meanwhile.
 func (d *descriptor) hold() bool {
