@@ -103,7 +103,7 @@ func (c *h2conn) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
 	}
-	if f.NumSettings() > h2Settings || f.HasDuplicates() { // each of which may concern every stream
+	if f.NumSettings() > h2Settings { // each of which may concern every stream
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	err := f.ForeachSetting(func(s http2.Setting) error {
