@@ -46,8 +46,8 @@ type h2conn struct {
 
 	mu       sync.Mutex
 	streams  map[uint32]*stream
-	last     uint32     // the client's last stream
-	gone     [64]uint32 // streams closed last
+	last     uint32           // the client's last stream
+	gone     [64]closedStream // last
 	goneAt   int
 	running  int // streams in handlers, closed ones included
 	requests uint64
@@ -65,6 +65,7 @@ type h2conn struct {
 	block   bytes.Buffer
 	window  int64 // what the client takes
 	initial int64 // and of a new stream
+	wanting int   // streams that wait for the client to take more
 	frame   int   // most bytes of a frame
 
 	inflow inflow
@@ -79,9 +80,12 @@ const (
 	h2ConnWindow   = 1 << 20   // and of all
 	h2FlushAt      = 32 << 10  // what is not held back for more to come
 	h2OutMost      = 256 << 10 // where those who write wait
+	h2OutEnd       = 1 << 20   // what a client that asks and does not read gets at most
 	h2Preface      = 10 * time.Second
-	h2Resets       = 1000 // streams that may come to nothing, without as many being answered
+	h2Farewell     = time.Second // for a client that has broken the rules to be told so
+	h2Resets       = 1000        // streams that may come to nothing, without as many being answered
 	h2Slow         = 64
+	h2Settings     = 100 // of one frame
 )
 
 func newH2conn(h *h2, ss *session) *h2conn {
@@ -171,9 +175,7 @@ func (c *h2conn) next(ln *h2line) *stream {
 	}
 	for c.driver.Load() == ln {
 		if !c.buffered() {
-			ln.enter() // the client may not be reading: another then drives
-			c.flush()
-			if !ln.leave() {
+			if !c.flushAway(ln) {
 				break
 			}
 		}
@@ -187,7 +189,7 @@ func (c *h2conn) next(ln *h2line) *stream {
 		full := len(c.out) > h2FlushAt
 		c.mu.Unlock()
 		if full {
-			c.flush()
+			c.flushAway(ln)
 		}
 		if st != nil {
 			return st
@@ -217,6 +219,15 @@ func (c *h2conn) replace(ln *h2line, seq uint64) {
 	other := &h2line{c: c}
 	c.driver.Store(other)
 	go other.drive()
+}
+
+// flushAway is flush for the driver. The client may not be reading: another then drives,
+// and flushAway reports false.
+func (c *h2conn) flushAway(ln *h2line) bool {
+	ln.enter()
+	c.h.watch(c)
+	c.flush()
+	return ln.leave()
 }
 
 // flush sends what there is to be sent, unless somebody does.
@@ -310,8 +321,12 @@ func (c *h2conn) fail(err error) {
 
 // close closes it, after what is still to be sent.
 func (c *h2conn) close() {
-	c.nc.SetWriteDeadline(time.Now().Add(h2Preface))
 	c.mu.Lock()
+	limit := h2Preface
+	if _, ok := c.err.(http2.ConnectionError); ok {
+		limit = h2Farewell
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(limit))
 	for c.flushLocked(); c.writing; {
 		c.room.Wait()
 	}

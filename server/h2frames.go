@@ -43,8 +43,13 @@ func (c *h2conn) take(f http2.Frame, err error) *stream {
 	switch {
 	case err == nil:
 	case errors.As(err, &se):
-		c.last = max(c.last, se.StreamID)
+		if !c.away { // which has told the client the last
+			c.last = max(c.last, se.StreamID)
+		}
 		c.resetStream(se.StreamID, se.Code)
+		if err := c.countReset(); err != nil {
+			c.fail(err)
+		}
 	case errors.Is(err, http2.ErrFrameTooLarge):
 		c.fail(http2.ConnectionError(http2.ErrCodeFrameSize))
 	case errors.Is(err, os.ErrDeadlineExceeded) && c.greets: // idle for too long
@@ -52,6 +57,9 @@ func (c *h2conn) take(f http2.Frame, err error) *stream {
 		c.fail(err)
 	default:
 		c.fail(err)
+	}
+	if len(c.out) > h2OutEnd {
+		c.fail(http2.ConnectionError(http2.ErrCodeEnhanceYourCalm))
 	}
 	return st
 }
@@ -77,9 +85,6 @@ func (c *h2conn) process(f http2.Frame) (*stream, error) {
 		return nil, c.takeReset(f)
 	case *http2.PingFrame:
 		if !f.IsAck() {
-			if len(c.out) > 4*h2OutMost { // it asks, and does not read
-				return nil, http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
-			}
 			c.fr.WritePing(true, f.Data)
 		}
 	case *http2.PriorityFrame:
@@ -87,8 +92,7 @@ func (c *h2conn) process(f http2.Frame) (*stream, error) {
 			return nil, http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol}
 		}
 	case *http2.GoAwayFrame:
-		c.away = true // what it has begun it still wants
-		c.endIfIdle()
+		c.goAway(http2.ErrCodeNo) // what it has begun it still wants
 	case *http2.PushPromiseFrame:
 		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
 	}
@@ -98,6 +102,9 @@ func (c *h2conn) process(f http2.Frame) (*stream, error) {
 func (c *h2conn) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
+	}
+	if f.NumSettings() > h2Settings { // each of which may concern every stream
+		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	err := f.ForeachSetting(func(s http2.Setting) error {
 		if err := s.Valid(); err != nil {
@@ -115,14 +122,11 @@ func (c *h2conn) takeSettings(f *http2.SettingsFrame) error {
 				if st.window += more; st.window > 1<<31-1 {
 					return http2.ConnectionError(http2.ErrCodeFlowControl)
 				}
-				st.cond.Broadcast()
 			}
+			c.wake()
 		}
 		return nil
 	})
-	if len(c.out) > 4*h2OutMost {
-		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
-	}
 	c.fr.WriteSettingsAck()
 	return err
 }
@@ -132,9 +136,7 @@ func (c *h2conn) takeWindow(f *http2.WindowUpdateFrame) error {
 		if c.window += int64(f.Increment); c.window > 1<<31-1 {
 			return http2.ConnectionError(http2.ErrCodeFlowControl)
 		}
-		for _, st := range c.streams {
-			st.cond.Broadcast()
-		}
+		c.wake()
 		return nil
 	}
 	st, err := c.stream(f.StreamID)
@@ -146,6 +148,24 @@ func (c *h2conn) takeWindow(f *http2.WindowUpdateFrame) error {
 	}
 	st.cond.Broadcast()
 	return nil
+}
+
+// wake has streams send more, but not more of them than there is room for with the
+// client: each of its small steps would otherwise wake them all.
+func (c *h2conn) wake() {
+	if c.wanting == 0 {
+		return
+	}
+	left := c.window
+	for _, st := range c.streams {
+		if left <= 0 {
+			return
+		}
+		if n := min(st.wants, st.window); n > 0 {
+			left -= n
+			st.cond.Broadcast()
+		}
+	}
 }
 
 func (c *h2conn) takeReset(f *http2.RSTStreamFrame) error {
@@ -191,7 +211,7 @@ func (c *h2conn) takeData(f *http2.DataFrame) error {
 	}
 	if st == nil || st.remoteDone {
 		c.giveBack(nil, n)
-		if c.away && id > c.last {
+		if c.away && id > c.last || st == nil && c.closed(id).reset {
 			return nil
 		}
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeStreamClosed}
@@ -247,7 +267,10 @@ func (c *h2conn) takeHeaders(f *http2.MetaHeadersFrame) (*stream, error) {
 	case id%2 == 0:
 		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
 	case id <= c.last:
-		if slices.Contains(c.gone[:], id) {
+		switch gone := c.closed(id); {
+		case gone.reset:
+			return nil, nil // trailers, sent before the client has heard of it
+		case gone.id == id:
 			return nil, http2.ConnectionError(http2.ErrCodeStreamClosed)
 		}
 		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
@@ -291,7 +314,7 @@ func (c *h2conn) takeHeaders(f *http2.MetaHeadersFrame) (*stream, error) {
 }
 
 func (c *h2conn) takeTrailers(st *stream, f *http2.MetaHeadersFrame) error {
-	if !f.StreamEnded() || len(f.PseudoFields()) > 0 || st.declared >= 0 && st.received != st.declared {
+	if !f.StreamEnded() || f.Truncated || len(f.PseudoFields()) > 0 || st.declared >= 0 && st.received != st.declared {
 		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol}
 	}
 	st.trailers = slices.Clone(f.RegularFields())
@@ -305,7 +328,31 @@ func (c *h2conn) resetStream(id uint32, code http2.ErrCode) {
 	c.fr.WriteRSTStream(id, code)
 	if st := c.streams[id]; st != nil {
 		c.closeStream(st, ErrClientGone)
+	} else if c.closed(id).id == 0 {
+		c.remember(id)
 	}
+	c.closed(id).reset = true
+}
+
+// closedStream is what is known of a stream that is no more.
+type closedStream struct {
+	id    uint32
+	reset bool // by us: what the client has sent meanwhile is not held against it
+}
+
+// closed returns what is known of a closed stream.
+func (c *h2conn) closed(id uint32) *closedStream {
+	for i := range c.gone {
+		if c.gone[i].id == id {
+			return &c.gone[i]
+		}
+	}
+	return new(closedStream)
+}
+
+func (c *h2conn) remember(id uint32) {
+	c.gone[c.goneAt%len(c.gone)] = closedStream{id: id}
+	c.goneAt++
 }
 
 // closeStream forgets st; err: why what is still under way with it ends.
@@ -314,8 +361,7 @@ func (c *h2conn) closeStream(st *stream, err error) {
 		return
 	}
 	st.closed = true
-	c.gone[c.goneAt%len(c.gone)] = st.id
-	c.goneAt++
+	c.remember(st.id)
 	delete(c.streams, st.id)
 	if !st.answered() {
 		st.endContext(err)

@@ -101,6 +101,7 @@ func (ln *h2line) refuse() {
 	if st := ln.first; st != nil {
 		c.running--
 		c.resetStream(st.id, http2.ErrCodeRefusedStream)
+		c.endIfIdle()
 		c.flushLocked()
 		return
 	}
@@ -162,7 +163,9 @@ func (ln *h2line) done() {
 	default:
 		c.resetStream(st.id, http2.ErrCodeInternal)
 	}
-	c.resets = max(c.resets-1, 0)
+	if st.answered() {
+		c.resets = max(c.resets-1, 0)
+	}
 	c.endIfIdle()
 	if c.driver.Load() != ln {
 		c.flushLocked()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
@@ -53,21 +54,20 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 		}
 	}
 	fields := f.RegularFields()
-	if host == "" {
-		for i := range fields {
-			if fields[i].Name == "host" {
-				host = fields[i].Value
-			}
+	for i := range fields {
+		if fields[i].Name != "host" {
+			continue
 		}
-	}
-	if method == "CONNECT" {
-		if scheme != "" || path != "" || host == "" {
+		if host != "" && host != fields[i].Value {
 			return false
 		}
-		path = host
+		host = fields[i].Value
 	}
-	if method == "" || path == "" || method != "CONNECT" && scheme != "http" && scheme != "https" {
+	if !validTarget(method, scheme, host, path) {
 		return false
+	}
+	if method == "CONNECT" {
+		path = host
 	}
 	q.head = method == "HEAD"
 	b := append(append(*q.text, method...), ' ')
@@ -88,7 +88,7 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 			}
 		case "content-length":
 			n, err := strconv.ParseUint(value, 10, 63)
-			if err != nil || q.st.declared >= 0 && q.st.declared != int64(n) {
+			if err != nil || q.st.declared >= 0 {
 				return false
 			}
 			q.st.declared = int64(n)
@@ -116,6 +116,24 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 	}
 	*q.text = append(b, "\r\n"...)
 	return true
+}
+
+// validTarget reports whether what a request asks for can stand in the first lines of
+// HTTP/1.1, and is read there as it was meant.
+func validTarget(method, scheme, host, path string) bool {
+	if !httpguts.ValidHeaderFieldName(method) || !httpguts.ValidHostHeader(host) {
+		return false
+	}
+	switch {
+	case method == "CONNECT":
+		return scheme == "" && path == "" && host != ""
+	case scheme != "http" && scheme != "https":
+		return false
+	case path == "*":
+		return method == "OPTIONS"
+	}
+	unfit := func(r rune) bool { return r <= ' ' || r == 0x7f }
+	return strings.HasPrefix(path, "/") && !strings.ContainsFunc(path, unfit)
 }
 
 func appendField(b []byte, name, value string) []byte {

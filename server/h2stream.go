@@ -39,6 +39,7 @@ type stream struct {
 	declared   int64 // Content-Length; -1: none
 	trailers   []hpack.HeaderField
 	inflow     inflow
+	wants      int64 // bytes that wait for the client to take them
 	window     int64 // what the client takes; below zero: it has changed its mind
 	remoteDone bool  // the client has sent all
 	localDone  bool  // and we have
@@ -198,7 +199,10 @@ func (st *stream) receive(p []byte) (int, error) {
 		case st.remoteDone:
 			return 0, io.EOF
 		}
-		c.flushLocked() // the client may be waiting for a 100
+		if len(c.out) > 0 && !c.writing { // the client may be waiting for a 100
+			c.flushLocked()
+			continue // what was waited for may have come meanwhile
+		}
 		if !st.wait(st.readAt) {
 			return 0, st.timeout("read")
 		}
@@ -210,6 +214,7 @@ func (st *stream) respond(fields func(add func(name, value string)), last bool) 
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.makeRoom()
 	if st.closed {
 		return st.reason()
 	}
@@ -238,7 +243,14 @@ func (st *stream) send(p []byte, last bool) error {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	waited := false
+	defer func() {
+		if waited {
+			c.wake() // for what st did not take
+		}
+	}()
 	for len(p) > 0 || last {
+		c.makeRoom()
 		if st.closed {
 			return st.reason()
 		}
@@ -246,7 +258,19 @@ func (st *stream) send(p []byte, last bool) error {
 		if n <= 0 && len(p) > 0 {
 			c.replace(st.ln, st.ln.seq.Load()) // or nobody would hear the client ask for more
 			c.flushLocked()
-			if n = int(min(st.window, c.window)); n <= 0 && !st.closed && !st.wait(st.writeAt) {
+			if min(st.window, c.window) > 0 || st.closed {
+				continue
+			}
+			if waited {
+				c.wake()
+			}
+			waited = true
+			st.wants = int64(len(p))
+			c.wanting++
+			inTime := st.wait(st.writeAt)
+			c.wanting--
+			st.wants = 0
+			if !inTime {
 				c.resetStream(st.id, http2.ErrCodeCancel)
 				c.flushLocked()
 				return st.timeout("write")
@@ -266,9 +290,10 @@ func (st *stream) send(p []byte, last bool) error {
 		p = p[n:]
 		if end {
 			st.sentAll()
+		}
+		if len(p) == 0 {
 			return nil
 		}
-		c.makeRoom()
 	}
 	return nil
 }
