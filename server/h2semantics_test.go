@@ -257,12 +257,12 @@ func (f *frames) goAwayOrHead(id uint32) (code http2.ErrCode) {
 }
 
 func TestH2Timeouts(t *testing.T) {
-	const short = 50 * time.Millisecond
+	const short = 300 * time.Millisecond
 	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
 		t.Run("a body that does not come", func(t *testing.T) {
 			for _, stream := range []bool{false, true} {
 				for _, byHead := range []bool{false, true} {
-					fs := &fasthttp.Server{ReadTimeout: 20 * short, IdleTimeout: generous, StreamRequestBody: stream, Handler: func(ctx *fasthttp.RequestCtx) {
+					fs := &fasthttp.Server{ReadTimeout: 3 * short, IdleTimeout: generous, StreamRequestBody: stream, Handler: func(ctx *fasthttp.RequestCtx) {
 						if stream {
 							if _, err := io.ReadAll(ctx.RequestBodyStream()); err == nil {
 								t.Error("no error")
