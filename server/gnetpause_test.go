@@ -252,11 +252,11 @@ func TestPausedConnectionsEnd(t *testing.T) {
 			r := &countedRelay{upstream: ln.Addr()}
 			on := start(t, onEsca(""), r.app(), []string{"tcp"})
 			c := on.dial(0).(*net.TCPConn)
-			from := &counted{rand: rand.NewChaCha8([32]byte{}), left: 1 << 30}
+			from := &counted{rand: rand.NewChaCha8([32]byte{}), left: 1 << 50} // lingering closes read on for a while
 			sent := make(chan error, 1)
 			go func() { _, err := io.Copy(struct{ io.Writer }{c}, from); sent <- err }()
 			up := got(t, "the upstream's connection", sinks)
-			stuck(&from.n, 1<<30)
+			stuck(&from.n, 1<<50)
 			tt.end(c, up)
 			if err := got(t, "the sender's end", sent); err == nil {
 				t.Error("a gibibyte was sent to nobody")
