@@ -32,8 +32,11 @@
 // that off, WithH2C(true) takes it on ports without TLS. A handler sees no difference:
 // what is in a stream is served by fasthttp's own code as a request of HTTP/1.1 would
 // be, and ctx.Request.Header.Protocol says so too; ctx.TLSConnectionState has the
-// negotiated protocol. A connection has a goroutine, which serves short requests itself;
-// a handler that blocks, or has a body to wait for, has one of its own.
+// negotiated protocol. Frames and header compression are golang.org/x/net/http2's; the
+// connection is our own: net/http's takes six times the processor time for small
+// requests, ten at once (go test -run '^$' -bench H2 -benchtime 1000x ./server). It has a
+// goroutine, which serves short requests itself; a handler that blocks, or has a body to
+// wait for, has one of its own.
 //
 // What cannot be the same:
 //

@@ -259,7 +259,7 @@ func TestPausedConnectionsEnd(t *testing.T) {
 			stuck(&from.n, 1<<50)
 			tt.end(c, up)
 			if err := got(t, "the sender's end", sent); err == nil {
-				t.Error("a gibibyte was sent to nobody")
+				t.Error("all of it was sent to nobody")
 			}
 			deadline := time.Now().Add(generous)
 			for !strings.Contains(on.of(0), "close") || !strings.Contains(on.of(1), "close") {

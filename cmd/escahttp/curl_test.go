@@ -7,17 +7,21 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
 )
 
 // curl has curl ask p for a path, and returns what it has received. It is the client that
-// people use; where it is missing the test is skipped.
+// people use; where it is missing the test is skipped, and fails if ESCA_REQUIRE names curl.
 func (p *process) curl(t *testing.T, path string, args ...string) (*http.Response, []byte) {
 	t.Helper()
 	name, err := exec.LookPath("curl")
 	if err != nil {
+		if strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ",curl,") {
+			t.Fatal("curl is not installed, and ESCA_REQUIRE names it: apt-get install curl")
+		}
 		t.Skip("needs curl: apt-get install curl")
 	}
 	url := path

@@ -1,8 +1,6 @@
 package static
 
 import (
-	"errors"
-	"io"
 	"io/fs"
 	"os"
 
@@ -18,15 +16,9 @@ func (d *directory) entries(path string, most int) (list []entry, more bool, err
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	found, err := f.ReadDir(most + 1)
-	if len(found) == 0 {
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
+	found, more, err := readSome(f, most)
+	if err != nil {
 		return nil, false, err
-	}
-	if len(found) > most {
-		found, more = found[:most], true
 	}
 	for _, e := range found {
 		var st unix.Stat_t

@@ -2,11 +2,6 @@
 
 package static
 
-import (
-	"errors"
-	"io"
-)
-
 // entries returns what is in the folder at path, most of it at the most, and whether
 // there is more. Links are what they lead to, beneath the root.
 func (d *directory) entries(path string, most int) (list []entry, more bool, err error) {
@@ -15,15 +10,9 @@ func (d *directory) entries(path string, most int) (list []entry, more bool, err
 		return nil, false, err
 	}
 	defer f.Close()
-	found, err := f.ReadDir(most + 1)
-	if len(found) == 0 {
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
+	found, more, err := readSome(f, most)
+	if err != nil {
 		return nil, false, err
-	}
-	if len(found) > most {
-		found, more = found[:most], true
 	}
 	for _, e := range found {
 		fi, err := d.root.Stat(path + "/" + e.Name())

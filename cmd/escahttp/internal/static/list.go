@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -169,3 +171,15 @@ var (
 	valueNoCache    = []byte("no-cache")
 	listPolicy      = []byte("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'")
 )
+
+// readSome reads what is in the folder f, most of it at the most, and whether there is more.
+func readSome(f *os.File, most int) (found []os.DirEntry, more bool, err error) {
+	found, err = f.ReadDir(most + 1)
+	switch {
+	case len(found) > most:
+		return found[:most], true, nil
+	case len(found) > 0 || errors.Is(err, io.EOF):
+		return found, false, nil
+	}
+	return nil, false, err
+}
