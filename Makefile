@@ -5,10 +5,11 @@ ADDR     ?= :8080
 ROOT     ?=
 SEEDS    ?= 1000
 STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
-PKGS     := ./...
+PKGS     := github.com/escahttp/esca/... # of all modules that go.work ties
+MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt fuzz cover nettest test-peers overload soak bench bench-quick clean \
+.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers overload soak bench bench-quick clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench
 
 help:        ## this list
@@ -18,11 +19,11 @@ run: build   ## build escahttp and serve ROOT (default: the welcome site) on ADD
 	./bin/escahttp --addr=$(ADDR) $(ROOT)
 
 build:       ## build bin/escahttp
-	$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/escahttp ./cmd/escahttp
+	$(GO) build -ldflags "-X main.linked=$(VERSION)" -o bin/escahttp ./cmd/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_REQUIRE=preload,curl,nghttp,h2load ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
-	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
+	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
 setup:       ## install what the race detector and the tests need, where it is missing
@@ -35,23 +36,36 @@ setup:       ## install what the race detector and the tests need, where it is m
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nghttp2-client curl >/dev/null; } || \
 	  { echo "make test needs nghttp, h2load and curl: apt-get install nghttp2-client curl"; exit 1; }
 	$(GO) mod download
-	$(GO) -C bench/benchserver-pg mod download
 
 cross:       ## build for every system and without cgo
 	CGO_ENABLED=0 $(GO) build $(PKGS)
-	GOOS=linux GOARCH=arm64 $(GO) vet ./poller/... ./conn ./server ./cmd/...
-	GOOS=darwin $(GO) build ./poller ./conn ./server ./cmd/...
-	GOOS=freebsd $(GO) build ./poller ./conn ./server ./cmd/...
-	GOOS=windows $(GO) build ./poller ./conn ./server ./cmd/...
+	GOOS=linux GOARCH=arm64 $(GO) vet ./poller/... ./conn ./server ./cmd/escahttp/...
+	GOOS=darwin $(GO) build ./poller ./conn ./server ./cmd/escahttp/...
+	GOOS=freebsd $(GO) build ./poller ./conn ./server ./cmd/escahttp/...
+	GOOS=windows $(GO) build ./poller ./conn ./server ./cmd/escahttp/...
 
 lint:        ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these (make fmt):"; gofmt -l .; exit 1; }
 	$(GO) vet $(PKGS)
 	$(GO) run $(STATIC) $(PKGS)
-	$(GO) -C bench/benchserver-pg vet ./...
 
 fmt:         ## gofmt
 	gofmt -w .
+
+# The modules require each other at the version that the next release gives them all, and none
+# replaces another, as go install refuses one that does: so tidy works on copies.
+tidy:        ## go mod tidy in each module
+	@mkdir -p bin
+	@for m in $(MODULES); do \
+	  cp $$m/go.mod bin/tidy.mod; cp $$m/go.sum bin/tidy.sum 2>/dev/null || : >bin/tidy.sum; \
+	  for o in $(MODULES); do \
+	    $(GO) mod edit -replace=$$(sed -n 's/^module //p' $$o/go.mod)=$(CURDIR)/$$o bin/tidy.mod; done; \
+	  echo "$$m"; (cd $$m && GOWORK=off $(GO) mod tidy -modfile=$(CURDIR)/bin/tidy.mod) || exit 1; \
+	  for o in $(MODULES); do $(GO) mod edit -dropreplace=$$(sed -n 's/^module //p' $$o/go.mod) bin/tidy.mod; done; \
+	  cp bin/tidy.mod $$m/go.mod; cp bin/tidy.sum $$m/go.sum; \
+	done
+	@rm bin/tidy.mod bin/tidy.sum
+	$(GO) work sync
 
 fuzz:        ## each fuzz target for FUZZTIME (default 30s)
 	@for d in $$($(GO) list -f '{{.Dir}}' $(PKGS)); do \
@@ -61,12 +75,12 @@ fuzz:        ## each fuzz target for FUZZTIME (default 30s)
 
 cover:       ## coverage of the tests, as bin/cover.html
 	@mkdir -p bin
-	$(GO) test -coverpkg=./poller/...,./conn/...,./server/...,./cmd/... -coverprofile=bin/cover.out $(PKGS)
+	$(GO) test -coverpkg=./poller/...,./conn/...,./server/...,./cmd/escahttp/... -coverprofile=bin/cover.out $(PKGS)
 	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
 	@$(GO) tool cover -func=bin/cover.out | tail -1
 
 nettest:     ## golang.org/x/net/nettest over Conn, GOMAXPROCS 1, 2 and 4, 20 times in a row
-	$(GO) test -race -run TestConnIsANetConn -count=20 -timeout 30m ./conn
+	$(GO) test -race -run TestConnIsANetConn -count=20 -timeout 30m ./conn/nettest
 
 test-peers:  ## fasthttp's and gnet's own tests with their servers on esca (fifteen minutes; needs iproute2)
 	$(GO) run ./server/peers

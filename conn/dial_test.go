@@ -8,52 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/net/nettest"
-
 	"github.com/escahttp/esca/conn"
 )
-
-func TestDialledIsANetConn(t *testing.T) {
-	for _, procs := range []int{1, 2, 4} {
-		for _, tt := range []struct {
-			name, network string
-			own           bool // on the listener's loops
-		}{
-			{"tcp, the listener's loops", "tcp", true},
-			{"tcp, loops in common", "tcp", false},
-			{"unix, the listener's loops", "unix", true},
-			{"unix, loops in common", "unix", false},
-		} {
-			t.Run(tt.name, func(t *testing.T) {
-				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-				addr := "127.0.0.1:0"
-				if tt.network == "unix" {
-					addr = t.TempDir() + "/s"
-				}
-				ln := listen(t, tt.network, addr)
-				var d conn.Dialer
-				if tt.own {
-					d.Listener = ln
-				}
-				nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
-					c2, err = d.Dial(tt.network, ln.Addr().String())
-					if err != nil {
-						return nil, nil, nil, err
-					}
-					c1, err = ln.Accept()
-					return c1, c2, func() { c1.Close(); c2.Close() }, err
-				})
-				ln.Close()
-				ln.Wait()
-			})
-		}
-	}
-}
 
 // What net.Dial reports is what Dial reports.
 func TestDialErrorsAreNets(t *testing.T) {

@@ -15,10 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 	"github.com/panjf2000/gnet/v2"
 )
 
@@ -198,74 +195,6 @@ func inOrder(s string, parts []string) bool {
 		s = rest
 	}
 	return true
-}
-
-// wsApp is a websocket server after gnet's own example: an upgrade, then frames,
-// each taken when it is whole.
-func wsApp(c gnet.Conn) gnet.Action {
-	if upgraded, _ := c.Context().(bool); !upgraded {
-		b, _ := c.Peek(-1)
-		if !bytes.Contains(b, []byte("\r\n\r\n")) {
-			return gnet.None
-		}
-		if _, err := ws.Upgrade(c); err != nil {
-			return gnet.Close
-		}
-		c.SetContext(true)
-	}
-	for {
-		b, _ := c.Peek(-1)
-		src := bytes.NewReader(b)
-		f, err := ws.ReadFrame(src)
-		if err != nil { // it is not whole yet
-			return gnet.None
-		}
-		c.Discard(len(b) - src.Len())
-		f = ws.UnmaskFrame(f)
-		switch f.Header.OpCode {
-		case ws.OpClose:
-			ws.WriteFrame(c, ws.NewCloseFrame(f.Payload))
-			return gnet.Close
-		default:
-			if err := wsutil.WriteServerMessage(c, f.Header.OpCode, f.Payload); err != nil {
-				return gnet.Close
-			}
-		}
-	}
-}
-
-func TestGnetWebsocket(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, e engine) {
-		r := start(t, e, &app{traffic: wsApp}, []string{"tcp"})
-		dialer := ws.Dialer{Timeout: generous}
-		c, br, _, err := dialer.Dial(t.Context(), "ws://"+hostPort(r.addr[0])+"/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if br != nil {
-			t.Fatal("the server has spoken first")
-		}
-		c.SetDeadline(time.Now().Add(generous))
-		for _, n := range []int{1, 125, 126, 65_535, 65_536, 200_000} {
-			want := bytes.Repeat([]byte{byte(n)}, n)
-			if err := wsutil.WriteClientBinary(c, want); err != nil {
-				t.Fatal(err)
-			}
-			got, err := wsutil.ReadServerBinary(c)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("%d bytes of %d, %v", len(got), n, err)
-			}
-		}
-		if err := wsutil.WriteClientMessage(c, ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, "bye")); err != nil {
-			t.Fatal(err)
-		}
-		var closed wsutil.ClosedError
-		if _, err := wsutil.ReadServerBinary(c); !errors.As(err, &closed) || closed.Code != ws.StatusNormalClosure {
-			t.Fatalf("%v, want a normal closure", err)
-		}
-		r.until(0, "open traffic close:nil")
-	})
 }
 
 func TestGnetUDPEcho(t *testing.T) {

@@ -1,14 +1,16 @@
 module github.com/escahttp/esca/bench/benchserver-pg
 
-go 1.26.8
+go 1.26.0
 
 require (
-	github.com/escahttp/esca v0.0.0
+	github.com/escahttp/esca/bench v0.1.0
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/valyala/fasthttp v1.78.0
 )
 
 require (
+	github.com/escahttp/esca v0.1.0 // indirect
+	github.com/escahttp/esca/server v0.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
@@ -25,5 +27,3 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 )
-
-replace github.com/escahttp/esca => ../..

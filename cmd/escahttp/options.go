@@ -15,9 +15,6 @@ import (
 	"github.com/escahttp/esca/poller"
 )
 
-// version is set by the linker.
-var version = "devel"
-
 // options are the flags, which the environment may set as ESCAHTTP_NAME.
 type options struct {
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the files beneath ROOT, or a welcome site (the default command)."`
@@ -130,7 +127,7 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	more = append(more,
 		kong.Name("escahttp"),
 		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
-		kong.Vars{"version": "escahttp " + version},
+		kong.Vars{"version": "escahttp " + version()},
 		kong.Exit(func(int) { exited = true }),
 	)
 	if file != nil {

@@ -28,7 +28,7 @@ func newWorkspace() (*workspace, error) {
 		return nil, err
 	}
 	ws := &workspace{dir, esca}
-	work := "go " + strings.TrimPrefix(runtime.Version(), "go") + "\n\nuse " + esca + "\n"
+	work := "go " + strings.TrimPrefix(runtime.Version(), "go") + "\n\nuse " + esca + "\nuse " + filepath.Join(esca, "server") + "\n"
 	for _, p := range peers {
 		if err := ws.copy(p); err != nil {
 			ws.remove()

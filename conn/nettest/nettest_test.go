@@ -1,6 +1,8 @@
 //go:build linux && (amd64 || arm64)
 
-package conn_test
+// Package nettest_test runs golang.org/x/net/nettest over connections of conn, in a
+// module of its own so that conn's users need not have x/net.
+package nettest_test
 
 import (
 	"net"
@@ -64,6 +66,43 @@ func TestConnIsANetConn(t *testing.T) {
 				nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 					c1, c2 = pipe(t, ln, tt.adopt)
 					return c1, c2, func() { c1.Close(); c2.Close() }, nil
+				})
+				ln.Close()
+				ln.Wait()
+			})
+		}
+	}
+}
+
+func TestDialledIsANetConn(t *testing.T) {
+	for _, procs := range []int{1, 2, 4} {
+		for _, tt := range []struct {
+			name, network string
+			own           bool // on the listener's loops
+		}{
+			{"tcp, the listener's loops", "tcp", true},
+			{"tcp, loops in common", "tcp", false},
+			{"unix, the listener's loops", "unix", true},
+			{"unix, loops in common", "unix", false},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+				addr := "127.0.0.1:0"
+				if tt.network == "unix" {
+					addr = t.TempDir() + "/s"
+				}
+				ln := listen(t, tt.network, addr)
+				var d conn.Dialer
+				if tt.own {
+					d.Listener = ln
+				}
+				nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
+					c2, err = d.Dial(tt.network, ln.Addr().String())
+					if err != nil {
+						return nil, nil, nil, err
+					}
+					c1, err = ln.Accept()
+					return c1, c2, func() { c1.Close(); c2.Close() }, err
 				})
 				ln.Close()
 				ln.Wait()

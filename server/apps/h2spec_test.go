@@ -1,8 +1,9 @@
 //go:build linux && (amd64 || arm64)
 
-package server_test
+package apps_test
 
 import (
+	"crypto/tls"
 	"net"
 	"strconv"
 	"testing"
@@ -13,20 +14,27 @@ import (
 	"github.com/summerwind/h2spec/http2"
 	"github.com/summerwind/h2spec/spec"
 	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server"
 )
 
 // All of h2spec, in the clear and over TLS.
 func TestH2Spec(t *testing.T) {
-	srv, _ := serverTLS(t)
+	cert := newAuthority(t).issue(t, "esca.test")
 	for _, secure := range []bool{false, true} {
 		t.Run(map[bool]string{false: "clear", true: "TLS"}[secure], func(t *testing.T) {
 			fs := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") }, MaxRequestBodySize: 1 << 20}
 			if secure {
-				fs.TLSConfig = srv.Clone()
+				fs.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 			}
-			r := h2Stack.start(t, fs)
+			ln, err := conn.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := run(t, fs, ln, server.New(fs, server.WithH2C(true)))
 			host, port, _ := net.SplitHostPort(r.addr)
-			c := &config.Config{Host: host, Path: "/", Timeout: generous / 10, MaxHeaderLen: 4000, Strict: true, TLS: secure, Insecure: true}
+			c := &config.Config{Host: host, Path: "/", Timeout: patience / 10, MaxHeaderLen: 4000, Strict: true, TLS: secure, Insecure: true}
 			c.Port, _ = strconv.Atoi(port)
 			passed := 0
 			for _, g := range []*spec.TestGroup{generic.Spec(), http2.Spec(), hpack.Spec()} {
