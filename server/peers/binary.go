@@ -15,6 +15,7 @@ type binary struct {
 	peer         peer
 	file, source string   // of the binary, and the directory its tests expect to be in
 	tests        []string // by name, without their parts
+	declaredIn   map[string]string
 	ws           *workspace
 }
 
@@ -24,18 +25,33 @@ type shard struct {
 	but   []string // parts of them that others have
 }
 
-// run runs the tests that are wanted; those that apart is true of each by itself, as
+// has reports whether a test, or what it is a part of, is one of those of a run.
+func (b *binary) has(s setting, test string) bool {
+	top, _, _ := strings.Cut(test, "/")
+	if s.files != nil {
+		return slices.Contains(s.files, b.declaredIn[top])
+	}
+	return b.peer.skip == nil || !b.peer.skip.MatchString(top)
+}
+
+// control runs on the original what runs have.
+func (b *binary) control(runs []setting) *results {
+	return b.run(setting{name: "control"}, func(test string) bool {
+		return slices.ContainsFunc(runs, func(s setting) bool { return b.has(s, test) })
+	}, func(string) bool { return false })
+}
+
+// run runs the tests that has is true of; those that apart is true of each by itself, as
 // they may take others with them. The rest is dealt to several processes, each in a
 // network and a directory of its own, as the tests have fixed ports and files.
-func (b *binary) run(s setting, apart func(test string) bool) *results {
+func (b *binary) run(s setting, has, apart func(test string) bool) *results {
 	wanted := regexp.MustCompile(*run)
 	var small []string
 	var shards []shard
 	for _, name := range b.tests {
 		switch parts := b.peer.parts[name]; {
 		case slices.Contains(s.skip, name):
-		case !wanted.MatchString(name):
-		case b.peer.skip != nil && b.peer.skip.MatchString(name):
+		case !wanted.MatchString(name), !has(name):
 		case apart(name):
 			shards = append(shards, shard{tests: []string{name}})
 		case parts != nil:

@@ -88,3 +88,32 @@ func TestDifferences(t *testing.T) {
 		t.Error("a difference is of its runs and its test, with what that consists of")
 	}
 }
+
+// A run of some files has all their tests, also those that the others leave out; a
+// control run has what any of the runs has.
+func TestTestsOfARun(t *testing.T) {
+	b := &binary{
+		peer:       peer{skip: regexp.MustCompile("Slow")},
+		declaredIn: map[string]string{"TestServer": "server_test.go", "TestClient": "client_test.go", "TestClientSlow": "client_test.go"},
+	}
+	all, dialling := settingsOf("", "", "direct"), settingsOf("", "", "direct").dialling([]string{"client_test.go"})
+	for test, want := range map[string][2]bool{
+		"TestServer":       {true, false},
+		"TestClient":       {true, true},
+		"TestClient/a":     {true, true},
+		"TestClientSlow":   {false, true},
+		"TestClientSlow/a": {false, true},
+	} {
+		if got := [2]bool{b.has(all, test), b.has(dialling, test)}; got != want {
+			t.Errorf("%s: %v, want %v", test, got, want)
+		}
+	}
+}
+
+// The file of a test is known.
+func TestDeclarations(t *testing.T) {
+	in, err := declarations(".")
+	if err != nil || in["TestDeclarations"] != "peers_test.go" {
+		t.Errorf("%v, %v", in, err)
+	}
+}

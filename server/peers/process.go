@@ -86,7 +86,7 @@ func (p *process) run() error {
 	p.parse(text)
 	if text, err := os.ReadFile(count); err == nil {
 		c := &p.results.counts
-		fmt.Sscanf(string(text), "[%d %d %d]", &c[0], &c[1], &c[2])
+		fmt.Sscanf(string(text), "[%d %d %d %d]", &c[0], &c[1], &c[2], &c[3])
 	}
 	if err != nil && len(p.begun) == 0 {
 		return fmt.Errorf("the tests did not begin: %w\n%s", err, text)

@@ -13,7 +13,7 @@ import (
 type results struct {
 	passed, failed map[string]bool
 	output         map[string]string
-	counts         [3]int   // of what esca served as it was, and over a bridge, and what was left to the original
+	counts         [4]int   // of what esca served as it was, and over a bridge, what was left to the original, and what esca dialled
 	broken         []string // why processes could not be run
 }
 

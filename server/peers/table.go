@@ -14,7 +14,7 @@ type peer struct {
 	vars         map[string]string // files to be added: the hooks, which do nothing
 	inserts      []insert
 	wraps        []wrap
-	skip         *regexp.Regexp      // tests that serve nothing and take long
+	skip         *regexp.Regexp      // tests that serve nothing and take long, in runs of all files
 	parts        map[string][]string // of tests that take long, and have parts that may run at once
 	settings     []setting
 }
@@ -22,7 +22,7 @@ type peer struct {
 // insert puts text behind a line that a function begins with.
 type insert struct{ file, line, text string }
 
-// wrap wraps calls in tests: an expression, and what its first group becomes.
+// wrap wraps calls: an expression, and what its first group becomes.
 type wrap struct {
 	file string
 	call *regexp.Regexp
@@ -31,9 +31,10 @@ type wrap struct {
 
 // setting is one run.
 type setting struct {
-	name string
-	env  []string // of the test binary
-	skip []string // tests with many parts that others of the runs have
+	name  string
+	env   []string // of the test binary
+	skip  []string // tests with many parts that others of the runs have
+	files []string // whose tests are run; none: all files', but for what the peer skips
 }
 
 // settingsOf is a run with listeners made by, and a dispatch and a backend by name.
@@ -41,6 +42,20 @@ func settingsOf(listener, dispatch, backend string) setting {
 	number := map[string]string{"adaptive": "0", "inline": "1", "goroutine": "2", "direct": "3", "as is": ""}
 	s := setting{name: strings.Trim(strings.Join([]string{listener, dispatch, backend}, ","), ",")}
 	s.env = []string{"ESCA_PEERS=esca", "ESCA_PEERS_LISTENER=" + listener, "ESCA_PEERS_DISPATCH=" + number[dispatch], "ESCA_BACKEND=" + backend}
+	return s
+}
+
+// dialling is s with clients on conn.Dial, and the tests of files.
+func (s setting) dialling(files []string) setting {
+	s.name = "conn.Dial," + s.name
+	s.env = append(s.env, "ESCA_PEERS_DIAL=conn.Dial")
+	s.files = files
+	return s
+}
+
+// servedByItself is s with the original's servers.
+func (s setting) servedByItself() setting {
+	s.env = append(s.env, "ESCA_PEERS=dials")
 	return s
 }
 
@@ -61,9 +76,17 @@ var peers = []peer{
 		vars: map[string]string{
 			"esca_vars.go": `package fasthttp
 
-import "net"
+import (
+	"context"
+	"net"
+)
 
 var (
+	EscaDial        = net.Dial
+	EscaDialContext = func(d *net.Dialer, ctx context.Context, network, addr string) (net.Conn, error) {
+		return d.DialContext(ctx, network, addr)
+	}
+
 	EscaServe    = func(*Server, net.Listener) (bool, error) { return false, nil }
 	EscaServeTLS = func(*Server, net.Listener, string, string) (bool, error) { return false, nil }
 	EscaServeConn = func(net.Conn) {}
@@ -72,6 +95,9 @@ var (
 			"fasthttputil/esca.go": `package fasthttputil
 
 import "net"
+
+// EscaDialed gets what Dial is about to return, and returns it or another.
+var EscaDialed = func(c net.Conn, err error) (net.Conn, error) { return c, err }
 
 // EscaAccept is Accept, but who dials goes on when the function returned is called.
 func (ln *InmemoryListener) EscaAccept() (net.Conn, func(), error) {
@@ -88,6 +114,11 @@ func (ln *InmemoryListener) EscaAccept() (net.Conn, func(), error) {
 			{"server.go", "func (s *Server) Serve(ln net.Listener) error {", "if done, err := EscaServe(s, ln); done { return err }"},
 			{"server.go", "func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {", "if done, err := EscaServeTLS(s, ln, certFile, keyFile); done { return err }"},
 			{"server.go", "func (s *Server) ServeConn(c net.Conn) error {", "EscaServeConn(c)"},
+			{"fasthttputil/inmemory_listener.go", "func (ln *InmemoryListener) Dial() (net.Conn, error) {", "return EscaDialed(ln.DialWithLocalAddr(nil))"},
+		},
+		wraps: []wrap{
+			{"tcpdialer.go", regexp.MustCompile(`dialer\.DialContext\((ctx, network, addr)\)`), "EscaDialContext(&dialer, $1)"},
+			{"client_test.go", regexp.MustCompile(`\bnet\.Dial\(`), "EscaDial("},
 		},
 		skip: regexp.MustCompile("Compress(Concurrent|SingleThread|edFilesStay|LongFile)|(Brotli|Zstd|Unzstd|Gunzip|Gzip|Deflate).*(Limit|Concurrent|Excessive)|TestArgsParseMatches|TestNormalizePath|TestFSRootServesLike|TestBodyStreamOperations|TestPipelineClientThrottle|TestPipelineClientClose|TestDialTimeout|TestSkipCleanWords|TestReadBodyChunked|TestResponseHeaderTooBig"),
 		settings: []setting{
@@ -97,6 +128,8 @@ func (ln *InmemoryListener) EscaAccept() (net.Conn, func(), error) {
 			settingsOf("conn.Listen", "adaptive", "uring"),
 			settingsOf("conn.Listen", "inline", "direct"),
 			settingsOf("conn.Listen", "goroutine", "direct"),
+			settingsOf("", "", "direct").dialling(clients).servedByItself(),
+			settingsOf("conn.Listen", "inline", "uring").dialling(clients),
 		},
 	},
 	{
@@ -167,6 +200,9 @@ func escaRefused(call func() error) error {
 		},
 	},
 }
+
+// clients are the files with the tests of fasthttp's clients, and what is tested through one.
+var clients = []string{"client_test.go", "lbclient_test.go", "streaming_test.go", "stream_tcp_acceptance_test.go", "http_vectored_test.go"}
 
 // variants are parts of gnet's tests that repeat others with options that mean little to
 // esca; three of the runs leave them to two.

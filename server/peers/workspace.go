@@ -5,10 +5,13 @@ package main
 import (
 	"embed"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -115,7 +118,35 @@ func (ws *workspace) build(p peer) (*binary, error) {
 		return nil, fmt.Errorf("listing the tests of %s: %w", p.module, err)
 	}
 	b.tests = strings.Fields(string(out))
+	if b.declaredIn, err = declarations(b.source); err != nil {
+		return nil, err
+	}
+	for _, s := range p.settings {
+		for _, file := range s.files {
+			if !slices.Contains(slices.Collect(maps.Values(b.declaredIn)), file) {
+				return nil, fmt.Errorf("%s has no tests in %s: change server/peers/table.go", p.module, file)
+			}
+		}
+	}
 	return b, nil
+}
+
+var declaration = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+
+// declarations tells the file of each test in dir.
+func declarations(dir string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	in := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range declaration.FindAllSubmatch(text, -1) {
+			in[string(m[1])] = filepath.Base(file)
+		}
+	}
+	return in, err
 }
 
 func (ws *workspace) command(dir, name string, args ...string) *exec.Cmd {
