@@ -120,6 +120,7 @@ const oneStop = 200 * time.Millisecond
 func (t *site) serve(all []listening, admin net.Listener) error {
 	srv := server.New(t.fs)
 	srv.CheckHeads(http1.CheckHead)
+	t.behindProxies(srv)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
@@ -127,9 +128,9 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 	for _, ln := range all {
 		go func() {
 			if ln.secure {
-				done <- srv.ServeTLS(t.behindProxies(ln.Listener), "", "")
+				done <- srv.ServeTLS(ln.Listener, "", "")
 			} else {
-				done <- srv.Serve(t.behindProxies(ln.Listener))
+				done <- srv.Serve(ln.Listener)
 			}
 		}()
 	}
