@@ -22,6 +22,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_REQUIRE=preload,curl,nghttp,h2load ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
+	$(GO) -C cmd/escahttp/pebbletest test -race -timeout 7m ./...
 	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
@@ -36,6 +37,7 @@ setup:       ## install what the race detector and the tests need, where it is m
 	  { echo "make test needs nghttp, h2load and curl: apt-get install nghttp2-client curl"; exit 1; }
 	$(GO) mod download
 	$(GO) -C bench/benchserver-pg mod download
+	$(GO) -C cmd/escahttp/pebbletest mod download
 
 cross:       ## build for every system and without cgo
 	CGO_ENABLED=0 $(GO) build $(PKGS)
@@ -49,6 +51,7 @@ lint:        ## gofmt, go vet, staticcheck
 	$(GO) vet $(PKGS)
 	$(GO) run $(STATIC) $(PKGS)
 	$(GO) -C bench/benchserver-pg vet ./...
+	$(GO) -C cmd/escahttp/pebbletest vet ./...
 
 fmt:         ## gofmt
 	gofmt -w .

@@ -91,7 +91,7 @@ func (t *site) open() error {
 	if c.certs != nil {
 		t.fs.TLSConfig = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return t.now.Load().certs.Get(hello)
-		}}
+		}, GetConfigForClient: t.challenge}
 	}
 	return nil
 }
@@ -102,6 +102,9 @@ func (t *site) close() {
 	c := t.now.Load()
 	if c == nil {
 		return
+	}
+	if c.acme != nil {
+		c.acme.Close()
 	}
 	if c.certs != nil {
 		c.certs.Close()
@@ -136,6 +139,7 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 	}
 	left := len(all)
 	t.announce(all)
+	t.now.Load().startACME()
 	if admin != nil {
 		defer t.administer(admin, srv).Close()
 	}
