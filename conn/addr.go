@@ -74,7 +74,7 @@ func (s *sockaddr) addr(name string) net.Addr {
 }
 
 // RemoteAddr returns the address of the peer: a *net.TCPAddr, or a *net.UnixAddr
-// without a name.
+// without a name, unless Burst.SetRemoteAddr has set another.
 func (c *Conn) RemoteAddr() net.Addr {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
@@ -83,6 +83,14 @@ func (c *Conn) RemoteAddr() net.Addr {
 		a[1] = c.peer.addr("")
 	}
 	return a[1]
+}
+
+// SetRemoteAddr has RemoteAddr return a from now on: that of the client, where the peer
+// is a proxy that has said whom it speaks for. Any goroutine.
+func (b *Burst) SetRemoteAddr(a net.Addr) {
+	b.l.mu.Lock()
+	defer b.l.mu.Unlock()
+	b.Conn().addresses()[1] = a
 }
 
 // LocalAddr returns our address. It is asked of the kernel when it is first

@@ -21,6 +21,7 @@ type Server struct {
 	opts []Option
 
 	checkHead func(head []byte) error // nil: heads are fasthttp's alone
+	preface   prefaceReader           // nil: connections begin with a request
 
 	mu       sync.Mutex
 	servings []*serving
@@ -36,7 +37,7 @@ func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, nil) }
 // both names may be empty if the configuration has one.
 func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	if !ours(ln) {
-		return s.fs.ServeTLS(ln, certFile, keyFile)
+		return s.fs.ServeTLS(s.withPreface(ln), certFile, keyFile)
 	}
 	cfg := s.fs.TLSConfig
 	if cfg == nil || len(cfg.Certificates) == 0 && cfg.GetCertificate == nil || certFile != "" || keyFile != "" {
@@ -58,7 +59,7 @@ func ours(ln net.Listener) bool {
 
 func (s *Server) serve(ln net.Listener, cfg *tls.Config) error {
 	if !ours(ln) {
-		return s.fs.Serve(ln)
+		return s.fs.Serve(s.withPreface(ln))
 	}
 	cl, err := conn.FromListener(ln, s.opts...)
 	if err != nil {

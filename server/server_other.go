@@ -11,16 +11,17 @@ import (
 
 // Server serves a *fasthttp.Server. On this system it is fasthttp itself.
 type Server struct {
-	fs   *fasthttp.Server
-	opts []Option
+	fs      *fasthttp.Server
+	opts    []Option
+	preface prefaceReader
 }
 
 // Serve is fs.Serve.
-func (s *Server) Serve(ln net.Listener) error { return s.fs.Serve(ln) }
+func (s *Server) Serve(ln net.Listener) error { return s.fs.Serve(s.withPreface(ln)) }
 
 // ServeTLS is fs.ServeTLS.
 func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
-	return s.fs.ServeTLS(ln, certFile, keyFile)
+	return s.fs.ServeTLS(s.withPreface(ln), certFile, keyFile)
 }
 
 // CheckHeads does nothing on this system.

@@ -30,6 +30,7 @@ type session struct {
 	requests atomic.Uint64                  // written by its worker
 	asked    atomic.Pointer[requestContext] // of the present request; nil: nobody has asked for it
 
+	fresh   bool      // its preface is still to come
 	later   bool      // the first burst is over
 	waiting bool      // a later burst has not seen its request begin, and the deadlines wait for it
 	active  bool      // a request has begun
@@ -84,21 +85,39 @@ func (sv *serving) Open(b *conn.Burst) {
 		ss.nc = &tlsConn{tls.Server(c, sv.tls), ss}
 	}
 	b.SetContext(ss)
+	n := sv.active.Add(1)
+	b.OnGone(ss.end)
+	if sv.s.preface != nil {
+		ss.expectPreface()
+	} else if !ss.admit(n) {
+		return
+	}
+	if d := sv.fs.ReadTimeout; d > 0 {
+		// For the first byte; ServeConn, which begins with it, must not start
+		// the time anew.
+		c.SetReadDeadline(time.Now().Add(d))
+		b.PinReadDeadline(1)
+	}
+}
+
+// admit takes ss, the n-th of those that are open, in. False: it is refused, and closed.
+func (ss *session) admit(n int64) bool {
+	sv := ss.sv
 	if limit := sv.fs.MaxConnsPerIP; limit > 0 {
-		if ip, ok := ipOf(c.RemoteAddr()); ok {
+		if ip, ok := ipOf(ss.nc.RemoteAddr()); ok {
 			if !sv.perIP.add(ip, limit) {
 				if sv.perIP.log.allow() {
 					sv.logf("The number of connections from %s exceeds MaxConnsPerIP=%d", net.IP(ip[:]), limit)
 				}
+				ss.marks.set(told) // there is nothing to tell
 				sv.reject(ss, fasthttp.StatusTooManyRequests, "The number of connections from your ip exceeds MaxConnsPerIP")
-				return
+				ss.release()
+				return false
 			}
 			ss.ip = &ip
 			ss.marks.set(counted)
 		}
 	}
-	n := sv.active.Add(1)
-	b.OnGone(ss.end)
 	sv.tell(ss.nc, fasthttp.StateNew)
 	limit := sv.fs.Concurrency
 	if limit <= 0 {
@@ -111,14 +130,9 @@ func (sv *serving) Open(b *conn.Burst) {
 		if sv.fullLog.allow() {
 			sv.logf("The incoming connection cannot be served, because %d concurrent connections are served. Try increasing Server.Concurrency", limit)
 		}
-		return
+		return false
 	}
-	if d := sv.fs.ReadTimeout; d > 0 {
-		// For the first byte; ServeConn, which begins with it, must not start
-		// the time anew.
-		c.SetReadDeadline(time.Now().Add(d))
-		b.PinReadDeadline(1)
-	}
+	return true
 }
 
 // end is called when the connection is closed and all is sent or given up.
@@ -193,6 +207,10 @@ func (sv *serving) Serve(b *conn.Burst) {
 func (sv *serving) burst(ss *session) (next *conn.Burst) {
 	ss.marks.set(busy)
 	if ss.hasEnded() {
+		ss.pause()
+		return nil
+	}
+	if ss.fresh && !ss.readPreface() {
 		ss.pause()
 		return nil
 	}

@@ -28,7 +28,7 @@ func (s *serveCmd) addresses() (list []*address, err error) {
 			a.where, a.secure = rest, false
 		} else if rest, ok := strings.CutPrefix(text, "https://"); ok {
 			if a.where, a.secure = rest, true; !s.hasTLS() {
-				return fmt.Errorf("%s: TLS needs a certificate: give --tls-cert and --tls-key", a)
+				return fmt.Errorf("%s: TLS needs a certificate: give --tls-cert and --tls-key, or --acme", a)
 			}
 		}
 		a.where, a.unix = strings.CutPrefix(a.where, "unix:")
@@ -46,8 +46,8 @@ func (s *serveCmd) addresses() (list []*address, err error) {
 	return list, nil
 }
 
-// hasTLS reports whether there is a certificate.
-func (s *serveCmd) hasTLS() bool { return s.TLSCert != "" }
+// hasTLS reports whether there are certificates.
+func (s *serveCmd) hasTLS() bool { return s.TLSCert != "" || s.ACME != "" }
 
 func (a *address) check() error {
 	switch {
@@ -88,7 +88,7 @@ func (s *serveCmd) checkAddresses() error {
 	case s.SocketMode.set && !unix:
 		return errors.New("--socket-mode is for unix sockets: give --addr=unix:PATH as well")
 	case s.HTTPSRedirect && !secure && s.HTTPSPort == defaultHTTPSPort:
-		return errors.New("--https-redirect leads nowhere: nothing speaks TLS here: give --tls-cert and --tls-key, or --https-port of who does")
+		return errors.New("--https-redirect leads nowhere: nothing speaks TLS here: give --tls-cert and --tls-key, or --acme, or --https-port of who does")
 	case s.HTTPSPort < 1 || s.HTTPSPort > 65535:
 		return fmt.Errorf("--https-port=%d: give a port from 1 to 65535", s.HTTPSPort)
 	}

@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/acme"
 	"github.com/escahttp/esca/cmd/escahttp/internal/admin"
 	"github.com/escahttp/esca/cmd/escahttp/internal/certs"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
+	"github.com/escahttp/esca/cmd/escahttp/internal/static"
 )
 
 // content is what is served, as one reading of the configuration has it. A later one
@@ -17,6 +19,7 @@ type content struct {
 	*serveCmd
 	files  *sites
 	access *accesslog.Log // nil: none
+	acme   *acme.Manager  // nil: all certificates are in files
 	certs  *certs.Set     // nil: no TLS
 	end    *http1.End
 }
@@ -34,7 +37,14 @@ func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *
 			c.close(before, lastWords)
 		}
 	}()
-	if c.files, err = s.openSites(out); err != nil {
+	if c.acme, err = s.openACME(out, before); err != nil {
+		return nil, err
+	}
+	var first []static.Step
+	if c.acme != nil {
+		first = append(first, c.acme)
+	}
+	if c.files, err = s.openSites(out, first...); err != nil {
 		return nil, err
 	}
 	switch {
@@ -46,10 +56,10 @@ func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *
 		}
 	}
 	switch {
-	case before != nil && before.TLSCert == s.TLSCert && before.TLSKey == s.TLSKey && slices.Equal(before.Host, s.Host):
+	case before != nil && before.acme == c.acme && before.TLSCert == s.TLSCert && before.TLSKey == s.TLSKey && slices.Equal(before.Host, s.Host):
 		c.certs = before.certs
 	default:
-		if c.certs, err = s.openCerts(out); err != nil {
+		if c.certs, err = s.openCerts(out, c.acme); err != nil {
 			return nil, err
 		}
 	}
@@ -68,6 +78,9 @@ func (c *content) close(other *content, patience time.Duration) (ok bool) {
 	}
 	if c.files != nil {
 		c.files.Close()
+	}
+	if c.acme != nil && c.acme != other.acme {
+		c.acme.Close()
 	}
 	if c.certs != nil && c.certs != other.certs {
 		c.certs.Close()

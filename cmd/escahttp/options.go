@@ -43,6 +43,11 @@ type serveCmd struct {
 	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
 	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
 	Host          lines  `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
+	ACME          string `name:"acme" env:"ESCAHTTP_ACME" placeholder:"NAMES" help:"Have certificates made for these hosts, separated by commas, by an authority that speaks ACME (HTTP-01 or TLS-ALPN-01), whose terms you agree to by that."`
+	ACMEDir       string `name:"acme-dir" env:"ESCAHTTP_ACME_DIR" placeholder:"DIR" help:"Where they are kept. Default: acme in $STATE_DIRECTORY, or escahttp/acme in $XDG_STATE_HOME or ~/.local/state."`
+	ACMEEmail     string `name:"acme-email" env:"ESCAHTTP_ACME_EMAIL" placeholder:"ADDRESS" help:"Where the authority may write to."`
+	ACMEServer    string `name:"acme-server" default:"https://acme-v02.api.letsencrypt.org/directory" env:"ESCAHTTP_ACME_SERVER" placeholder:"URL" help:"The authority's directory. Default: Let's Encrypt."`
+	ACMEServerCA  string `name:"acme-server-ca" env:"ESCAHTTP_ACME_SERVER_CA" placeholder:"FILE" help:"What has signed the authority's own certificate (PEM), where the system does not trust it."`
 	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
 	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
 	Log           string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
@@ -189,6 +194,9 @@ func (s *serveCmd) check() error {
 		return errors.New("TLS needs both --tls-cert and --tls-key")
 	}
 	if err := s.checkAddresses(); err != nil {
+		return err
+	}
+	if err := s.checkACME(); err != nil {
 		return err
 	}
 	if err := s.checkProxies(); err != nil {

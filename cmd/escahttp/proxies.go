@@ -3,11 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/proxied"
 	"github.com/escahttp/esca/cmd/escahttp/internal/realip"
+	"github.com/escahttp/esca/server"
 )
 
 // checkProxies looks at what can be seen to be wrong with the flags about proxies.
@@ -48,21 +47,15 @@ func (s *serveCmd) proxies() *realip.Proxies {
 	return &realip.Proxies{Trusted: p, Header: header}
 }
 
-// headerTime is how long a PROXY header may take where requests have no limit.
-const headerTime = 30 * time.Second
-
-// behindProxies has ln begin with PROXY headers, if it is to.
-func (t *site) behindProxies(ln net.Listener) net.Listener {
+// behindProxies has connections begin with PROXY headers, if they are to.
+func (t *site) behindProxies(srv *server.Server) {
 	if !t.ProxyProtocol {
-		return ln
+		return
 	}
 	trusted, err := realip.ParsePrefixes(t.TrustedProxies)
 	if err != nil {
-		return ln // check has seen that it can be read
+		return // check has seen that it can be read
 	}
-	within := t.ReadTimeout
-	if within <= 0 {
-		within = headerTime
-	}
-	return proxied.Listen(ln, proxied.Options{Trusted: trusted, Within: within, Logf: t.out.Limited("proxies").Printf})
+	h := &proxied.Headers{Trusted: trusted, Logf: t.out.Limited("proxies").Printf}
+	srv.Preface(h.Read)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -61,7 +62,7 @@ func TestPROXYFromHAProxy(t *testing.T) {
 	content := repeat('a', 100_000)
 	put(t, d+"/site/a.txt", content)
 	log, socket := d+"/log", d+"/socket"
-	p := launch(t, nil, nil, "--proxy-protocol", "--trusted-proxies=127.0.0.1", "--access-log="+log, "--listen=unix:"+socket, d+"/site")
+	p := launch(t, nil, nil, "--proxy-protocol", "--trusted-proxies=127.0.0.1", "--access-log="+log, "--listen=unix:"+socket, "--admin-addr=127.0.0.1:0", d+"/site")
 	secure := launch(t, nil, nil, "--proxy-protocol", "--trusted-proxies=127.0.0.1", "--access-log="+log, "--tls-cert="+d+"/c", "--tls-key="+d+"/k", d+"/site")
 	var cfg strings.Builder
 	cfg.WriteString("defaults\n mode tcp\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n")
@@ -108,6 +109,10 @@ func TestPROXYFromHAProxy(t *testing.T) {
 	}
 	if _, _, err := p.try("/a.txt"); err == nil {
 		t.Error("a request without a header is answered")
+	}
+	// On the loops: those count what they accept.
+	if _, b := p.curl(t, p.admin(t)+"/metrics"); !regexp.MustCompile(`(?m)^escahttp_accepted_total [1-9]`).Match(b) {
+		t.Errorf("the loops have accepted nothing: %s", b)
 	}
 	eventually(t, "it says why", func() bool { return strings.Contains(p.said(), "it does not begin with a PROXY header") })
 }

@@ -79,14 +79,15 @@ func (t *site) reread(before *content) (*content, error) {
 		return nil, err
 	}
 	s := &o.Serve
-	if (s.TLSCert == "") != (t.TLSCert == "") {
-		return nil, errors.New("--tls-cert: whether TLS is served cannot change while it is: restart escahttp")
+	if s.hasTLS() != t.hasTLS() {
+		return nil, errors.New("--tls-cert, --acme: whether TLS is served cannot change while it is: restart escahttp")
 	}
 	fresh, err := s.open(t.out, t.metrics, before)
 	if err != nil {
 		return nil, err
 	}
 	t.now.Store(fresh)
+	fresh.startACME()
 	if names := t.fixed(s); len(names) > 0 {
 		t.out.Printf("%s: a change of that takes a restart", strings.Join(names, ", "))
 	}

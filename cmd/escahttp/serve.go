@@ -91,7 +91,7 @@ func (t *site) open() error {
 	if c.certs != nil {
 		t.fs.TLSConfig = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return t.now.Load().certs.Get(hello)
-		}}
+		}, GetConfigForClient: t.challenge}
 	}
 	return nil
 }
@@ -102,6 +102,9 @@ func (t *site) close() {
 	c := t.now.Load()
 	if c == nil {
 		return
+	}
+	if c.acme != nil {
+		c.acme.Close()
 	}
 	if c.certs != nil {
 		c.certs.Close()
@@ -120,6 +123,7 @@ const oneStop = 200 * time.Millisecond
 func (t *site) serve(all []listening, admin net.Listener) error {
 	srv := server.New(t.fs)
 	srv.CheckHeads(http1.CheckHead)
+	t.behindProxies(srv)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
@@ -127,14 +131,15 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 	for _, ln := range all {
 		go func() {
 			if ln.secure {
-				done <- srv.ServeTLS(t.behindProxies(ln.Listener), "", "")
+				done <- srv.ServeTLS(ln.Listener, "", "")
 			} else {
-				done <- srv.Serve(t.behindProxies(ln.Listener))
+				done <- srv.Serve(ln.Listener)
 			}
 		}()
 	}
 	left := len(all)
 	t.announce(all)
+	t.now.Load().startACME()
 	if admin != nil {
 		defer t.administer(admin, srv).Close()
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/escahttp/esca/cmd/escahttp/internal/acme"
 	"github.com/escahttp/esca/cmd/escahttp/internal/certs"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/hosts"
@@ -37,7 +38,7 @@ func (s *serveCmd) hostRules() (list []hostRule, err error) {
 		}
 		h := hostRule{names: strings.Split(f[0], ","), root: f[1]}
 		if len(f) == 4 {
-			if h.cert, h.key = f[2], f[3]; !s.hasTLS() {
+			if h.cert, h.key = f[2], f[3]; s.TLSCert == "" {
 				return nil, fmt.Errorf("--host: %q: a certificate needs --tls-cert and --tls-key, for who names no host", text)
 			}
 		}
@@ -55,11 +56,13 @@ func (s *serveCmd) hostRules() (list []hostRule, err error) {
 }
 
 // openSites opens the files of all hosts. The memory for contents is divided among them.
-func (s *serveCmd) openSites(out *errlog.Log) (t *sites, err error) {
+// first comes before all else; it may be nothing.
+func (s *serveCmd) openSites(out *errlog.Log, first ...static.Step) (t *sites, err error) {
 	p, err := s.policy(out.Limited("passwords").Printf)
 	if err != nil {
 		return nil, err
 	}
+	p.before = append(first, p.before...)
 	rules, err := s.hostRules()
 	if err != nil {
 		return nil, err
@@ -144,16 +147,20 @@ func (t *sites) Close() {
 	}
 }
 
-// openCerts loads the certificates of all hosts; nil: there is none.
-func (s *serveCmd) openCerts(out *errlog.Log) (*certs.Set, error) {
+// openCerts loads the certificates of all hosts; nil: there is none. auto has some of them
+// made; nil: none.
+func (s *serveCmd) openCerts(out *errlog.Log, auto *acme.Manager) (_ *certs.Set, err error) {
 	if !s.hasTLS() {
 		return nil, nil
 	}
-	set, err := certs.NewSet(s.TLSCert, s.TLSKey, out.Printf)
-	if err != nil {
-		return nil, err
+	set := new(certs.Set)
+	if auto != nil {
+		set.Auto(auto)
 	}
-	rules, err := s.hostRules()
+	if s.TLSCert != "" {
+		err = set.Add(nil, s.TLSCert, s.TLSKey, out.Printf)
+	}
+	rules, _ := s.hostRules()
 	for _, rule := range rules {
 		if err == nil && rule.cert != "" {
 			err = set.Add(rule.names, rule.cert, rule.key, out.Printf)

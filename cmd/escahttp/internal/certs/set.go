@@ -13,18 +13,20 @@ import (
 type Set struct {
 	all   []*Pair
 	names hosts.Names[*Pair]
+	auto  Auto // nil: none
 }
 
-// NewSet returns a Set whose first certificate is in these files. See Load.
-func NewSet(cert, key string, logf func(format string, args ...any)) (*Set, error) {
-	p, err := Load(cert, key, logf)
-	if err != nil {
-		return nil, err
-	}
-	return &Set{all: []*Pair{p}}, nil
+// Auto has certificates that come from elsewhere than files.
+type Auto interface {
+	Has(name string) bool
+	Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+	Name() string
 }
 
-// Add adds one for hosts of these names.
+// Auto adds those that a has.
+func (s *Set) Auto(a Auto) { s.auto = a }
+
+// Add adds one for hosts of these names, from files. See Load.
 func (s *Set) Add(names []string, cert, key string, logf func(format string, args ...any)) error {
 	p, err := Load(cert, key, logf)
 	if err != nil {
@@ -44,6 +46,9 @@ func (s *Set) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if p, ok := s.names.Get([]byte(hello.ServerName)); ok {
 		return p.Get(hello)
 	}
+	if s.auto != nil && (len(s.all) == 0 || s.auto.Has(hello.ServerName)) {
+		return s.auto.Get(hello)
+	}
 	return s.all[0].Get(hello)
 }
 
@@ -62,6 +67,9 @@ func (s *Set) Name() string {
 	var names []string
 	for _, p := range s.all {
 		names = append(names, p.Name())
+	}
+	if s.auto != nil {
+		names = append(names, s.auto.Name())
 	}
 	return strings.Join(names, ", ")
 }
