@@ -22,7 +22,7 @@ build:       ## build bin/escahttp
 	$(GO) build -ldflags "-X main.linked=$(VERSION)" -o bin/escahttp ./cmd/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
-	ESCA_REQUIRE=preload,curl,nghttp,h2load ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
+	ESCA_REQUIRE=preload,curl,nghttp,h2load,systemd-socket-activate ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
 	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
@@ -35,6 +35,9 @@ setup:       ## install what the race detector and the tests need, where it is m
 	@command -v h2load >/dev/null && command -v curl >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nghttp2-client curl >/dev/null; } || \
 	  { echo "make test needs nghttp, h2load and curl: apt-get install nghttp2-client curl"; exit 1; }
+	@command -v systemd-socket-activate >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd >/dev/null; } || \
+	  { echo "make test needs systemd-socket-activate: apt-get install systemd"; exit 1; }
 	$(GO) mod download
 
 cross:       ## build for every system and without cgo

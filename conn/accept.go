@@ -177,10 +177,12 @@ func (l *loop) stopListening() {
 	if a.fd < 0 {
 		return
 	}
+	// Not the other way round: of a socket that another process accepts from as well, a
+	// connection that came in between would have woken us alone, in vain.
+	l.ep.Remove(a.fd)
 	if a.ln.handler != nil {
 		l.acceptSome(1 << 20)
 	}
-	l.ep.Remove(a.fd)
 	unix.Close(int(a.fd))
 	a.fd, a.again, a.retryAt = -1, false, 0
 }

@@ -18,7 +18,6 @@ import (
 type Listener struct {
 	origin
 	group      *group
-	unlink     string       // the unix socket's file, removed by Close
 	inner      net.Listener // taken over, or nil
 	sharesPort bool         // and counted in taken
 	handler    Handler      // nil until Serve
@@ -29,6 +28,7 @@ type Listener struct {
 	closing atomic.Bool
 	fdsMu   sync.Mutex
 	fds     []int32 // a socket for each loop; none once it is closed
+	unlink  string  // the unix socket's file, removed by Close; fdsMu
 	queue   acceptQueue
 }
 
@@ -137,14 +137,14 @@ func (ln *Listener) Close() error {
 	used := true
 	ln.once.Do(func() { used = false; ln.onceErr = net.ErrClosed })
 	ln.fdsMu.Lock()
-	fds := ln.fds
+	fds, unlink := ln.fds, ln.unlink
 	ln.fds = nil
 	ln.fdsMu.Unlock()
 	if !used {
 		closeAll(fds)
 	}
-	if ln.unlink != "" {
-		os.Remove(ln.unlink)
+	if unlink != "" {
+		os.Remove(unlink)
 	}
 	if ln.inner != nil {
 		ln.inner.Close()

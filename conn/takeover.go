@@ -42,7 +42,7 @@ func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 	if shares && !taken.take(addr.String()) {
 		o.loops = 1
 	}
-	ln, err := takeOver(f, addr, o)
+	ln, err := takeOver([]*os.File{f}, addr, o)
 	if err != nil {
 		if shares {
 			taken.leave(addr.String())
@@ -54,22 +54,24 @@ func FromListener(inner net.Listener, opts ...Option) (*Listener, error) {
 	return ln, nil
 }
 
-// takeOver makes a Listener of duplicates of f, one for each loop.
-func takeOver(f *os.File, addr net.Addr, o options) (*Listener, error) {
+// takeOver makes a Listener of duplicates of files, one for each loop.
+func takeOver(files []*os.File, addr net.Addr, o options) (*Listener, error) {
 	var socks []int32
-	for range o.loops {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	for i := range o.loops {
+		fd, err := unix.FcntlInt(files[i%len(files)].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			closeAll(socks)
 			return nil, os.NewSyscallError("dup", err)
 		}
 		socks = append(socks, int32(fd))
 	}
-	unix.SetNonblock(int(socks[0]), true) // of the description they all share
-	if addr.Network() != "unix" {
-		unix.SetsockoptInt(int(socks[0]), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if o.keepAlive > 0 {
-			setKeepAlive(int(socks[0]), o.keepAlive)
+	for _, fd := range socks[:len(files)] { // the others are these once more
+		unix.SetNonblock(int(fd), true)
+		if addr.Network() != "unix" {
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+			if o.keepAlive > 0 {
+				setKeepAlive(int(fd), o.keepAlive)
+			}
 		}
 	}
 	return newListener(addr.Network(), socks, addr, o)

@@ -9,11 +9,12 @@ import (
 
 // address is one that is listened on.
 type address struct {
-	flag   string // that it was given by
-	text   string // as it was given
-	where  string // HOST:PORT, or the path of a unix socket
-	unix   bool
-	secure bool // TLS is spoken
+	flag    string // that it was given by
+	text    string // as it was given
+	where   string // HOST:PORT, or the path of a unix socket
+	unix    bool
+	systemd bool // it is systemd that listens, and where is the name of its socket; "": all
+	secure  bool // TLS is spoken
 }
 
 // String is the flag as it was given.
@@ -31,7 +32,11 @@ func (s *serveCmd) addresses() (list []*address, err error) {
 				return fmt.Errorf("%s: TLS needs a certificate: give --tls-cert and --tls-key, or --acme", a)
 			}
 		}
-		a.where, a.unix = strings.CutPrefix(a.where, "unix:")
+		if name, ok := strings.CutPrefix(a.where+":", "systemd:"); ok {
+			a.where, a.systemd = strings.TrimSuffix(name, ":"), true
+		} else {
+			a.where, a.unix = strings.CutPrefix(a.where, "unix:")
+		}
 		list = append(list, a)
 		return a.check()
 	}
@@ -53,7 +58,7 @@ func (a *address) check() error {
 	switch {
 	case a.unix && a.where == "":
 		return fmt.Errorf("%s names no socket: give a path, as in unix:/run/escahttp.sock", a)
-	case a.unix:
+	case a.unix, a.systemd:
 		return nil
 	case a.where == "":
 		return fmt.Errorf("%s names no address: give HOST:PORT, such as :8080, or unix:PATH", a)

@@ -26,8 +26,7 @@ func (t *site) administer(ln net.Listener, srv *server.Server) io.Closer {
 		return 1
 	})
 	t.addLoops(m, srv)
-	s := &admin.Server{Ready: t.ready, Metrics: m}
-	go s.Serve(ln)
+	s := admin.Start(ln, t.ready, m)
 	t.out.Printf("/healthz, /readyz and /metrics are on %s", ln.Addr())
 	return s
 }

@@ -14,31 +14,99 @@ import (
 
 // listening is an address that is listened on.
 type listening struct {
-	net.Listener
+	*conn.Listener
 	*address
 }
 
+// sockets are how addresses come to be listened on, for one process.
+type sockets struct {
+	*serveCmd
+	passed   []*os.File // by systemd
+	upgrades *upgrades
+	logger   conn.Logger
+}
+
 // listen opens all addresses.
-func (s *serveCmd) listen(logger conn.Logger) (all []listening, err error) {
+func (s *sockets) listen() (all []listening, err error) {
 	list, err := s.addresses()
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range list {
-		ln, err := s.listenOn(a, logger)
+		lns, err := s.listenOn(a)
 		if err != nil {
 			for _, l := range all {
 				l.Close()
 			}
 			return nil, err
 		}
-		all = append(all, listening{ln, a})
+		for _, ln := range lns {
+			all = append(all, listening{ln, a})
+		}
 	}
 	return all, nil
 }
 
-func (s *serveCmd) listenOn(a *address, logger conn.Logger) (net.Listener, error) {
-	opts := []conn.Option{conn.WithLoops(s.Loops), conn.WithBackend(s.Backend), conn.WithKeepAlive(time.Minute), conn.WithLogger(logger)}
+// listenOn opens a, or takes it over from systemd or from the process before.
+func (s *sockets) listenOn(a *address) ([]*conn.Listener, error) {
+	opts := []conn.Option{conn.WithLoops(s.Loops), conn.WithBackend(s.Backend), conn.WithKeepAlive(time.Minute), conn.WithLogger(s.logger)}
+	if a.systemd {
+		return s.listenPassed(a, opts)
+	}
+	files, err := s.upgrades.inherited(a)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a, err)
+	}
+	if len(files) > 0 {
+		defer closeFiles(files)
+		ln, err := conn.FromFiles(files, opts...)
+		if err != nil {
+			return nil, fmt.Errorf("%s, of the process before: %w", a, err)
+		}
+		ln.SetUnlinkOnClose(true)
+		return []*conn.Listener{ln}, nil
+	}
+	ln, err := s.open(a, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.upgrades.keep(a, ln); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("%s: %w", a, err)
+	}
+	return []*conn.Listener{ln}, nil
+}
+
+// listenPassed listens on the sockets that systemd has passed for a, to this process or
+// to the one before.
+func (s *sockets) listenPassed(a *address, opts []conn.Option) (lns []*conn.Listener, err error) {
+	files, err := s.upgrades.inherited(a)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a, err)
+	}
+	for _, f := range s.passed {
+		if a.where == "" || f.Name() == a.where {
+			files = append(files, f)
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: systemd has passed no such socket: start escahttp by a .socket unit (FileDescriptorName= is the name), or systemd-socket-activate", a)
+	}
+	for i, f := range files {
+		ln, err := conn.FromFiles([]*os.File{f}, opts...)
+		if err == nil && s.upgrades != nil {
+			err = s.upgrades.AddFile(socketName(a, i), f)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", a, f.Name(), err)
+		}
+		lns = append(lns, ln)
+	}
+	return lns, nil
+}
+
+// open opens a.
+func (s *sockets) open(a *address, opts []conn.Option) (*conn.Listener, error) {
 	if a.unix {
 		return s.listenUnix(a.where, opts)
 	}
@@ -60,7 +128,7 @@ func (s *serveCmd) listenOn(a *address, logger conn.Logger) (net.Listener, error
 
 // listenUnix listens on the socket at path. One that a dead server has left is
 // replaced; anything else that is there is not ours to remove.
-func (s *serveCmd) listenUnix(path string, opts []conn.Option) (net.Listener, error) {
+func (s *serveCmd) listenUnix(path string, opts []conn.Option) (*conn.Listener, error) {
 	if fi, err := os.Lstat(path); err == nil && !strings.HasPrefix(path, "@") {
 		switch {
 		case fi.Mode().Type() != os.ModeSocket:
@@ -95,12 +163,12 @@ func abandoned(path string) bool {
 }
 
 // listenAdmin listens for operators, on package net: they are few.
-func listenAdmin(addr string) (net.Listener, error) {
+func listenAdmin(addr string, u *upgrades) (net.Listener, error) {
 	network := "tcp"
 	if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
 		network, addr = "unix", path
 	}
-	ln, err := net.Listen(network, addr)
+	ln, err := u.admin(network, addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("--admin-addr: %s is in use by another program: stop it, or choose another", addr)
 	}

@@ -35,7 +35,7 @@ type serveCmd struct {
 	Root string `arg:"" optional:"" help:"The directory to serve. Without it, a welcome site."`
 
 	Config        string `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
-	Addr          string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, or unix:PATH. With http:// in front it is plain where there is a certificate, too."`
+	Addr          string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, unix:PATH, or systemd[:NAME], the sockets that systemd has opened. With http:// in front it is plain where there is a certificate, too."`
 	Listen        lines  `env:"ESCAHTTP_LISTEN" placeholder:"ADDR" help:"Listen on this address as well; may be repeated."`
 	SocketMode    mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
 	Backend       string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`

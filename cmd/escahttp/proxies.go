@@ -27,7 +27,7 @@ func allUnix(s *serveCmd) bool {
 		return false
 	}
 	for _, a := range list {
-		if !a.unix {
+		if !a.unix { // one of systemd's may be anything
 			return false
 		}
 	}

@@ -40,6 +40,8 @@ func (t *site) reloads() {
 
 // reload does what SIGHUP asks for, and says what it has done.
 func (t *site) reload() {
+	t.systemd.Reloading()
+	defer func() { t.systemd.Ready(t.serves()) }()
 	before := t.now.Load()
 	did := []string{"files are looked at anew"}
 	if t.Config != "" {
@@ -154,20 +156,25 @@ func watchFile(name string, changed chan<- struct{}) (*fsnotify.Watcher, error) 
 }
 
 // announce says where, what and how to stop.
-func (t *site) announce(all []listening) {
-	root := t.Root
+func (t *site) announce() {
+	backend := "package net"
+	if b, ok := any(t.all[0].Listener).(interface{ Backend() string }); ok {
+		backend = b.Backend()
+	}
+	t.out.Printf("%s, %s; Ctrl-C stops", t.serves(), backend)
+}
+
+// serves says where and what.
+func (t *site) serves() string {
+	root := t.now.Load().Root
 	if root == "" {
 		root = "the welcome site"
 	}
-	backend := "package net"
-	if b, ok := all[0].Listener.(interface{ Backend() string }); ok {
-		backend = b.Backend()
-	}
 	var urls []string
-	for _, l := range all {
+	for _, l := range t.all {
 		urls = append(urls, l.url())
 	}
-	t.out.Printf("serving %s on %s, %s; Ctrl-C stops", root, strings.Join(urls, ", "), backend)
+	return fmt.Sprintf("serving %s on %s", root, strings.Join(urls, ", "))
 }
 
 func (l listening) url() string {
@@ -177,7 +184,7 @@ func (l listening) url() string {
 	}
 	ta, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
-		return scheme + " at unix:" + l.where
+		return scheme + " at unix:" + l.Addr().String()
 	}
 	host := ta.IP.String()
 	if ta.IP.IsUnspecified() {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/escahttp/esca/cmd/escahttp/internal/clients"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
+	"github.com/escahttp/esca/cmd/escahttp/internal/systemd"
 	"github.com/escahttp/esca/server"
 )
 
@@ -32,28 +34,36 @@ type site struct {
 
 	patience time.Duration // for what is left to be written, at the end
 	hangups  chan os.Signal
+	systemd  systemd.Notifier
+	upgrades *upgrades
+	all      []listening
 }
 
 func (s *serveCmd) run(out *errlog.Log) error {
 	// One that comes while we start is not the end: it is for when we have.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: hangups}
+	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: hangups, systemd: systemd.Notifier{Logf: out.Printf}}
 	defer t.close()
 	if err := t.open(); err != nil {
 		return err
 	}
-	all, err := s.listen(out)
-	if err != nil {
+	var err error
+	if t.upgrades, err = newUpgrades(); err != nil {
 		return err
 	}
+	from := &sockets{serveCmd: s, passed: systemd.Sockets(), upgrades: t.upgrades, logger: out}
+	if t.all, err = from.listen(); err != nil {
+		return err
+	}
+	closeFiles(from.passed)
 	var admin net.Listener // nil: nobody asks
 	if s.Admin != "" {
-		if admin, err = listenAdmin(s.Admin); err != nil {
+		if admin, err = listenAdmin(s.Admin, t.upgrades); err != nil {
 			return err
 		}
 	}
-	return t.serve(all, admin)
+	return t.serve(admin)
 }
 
 // open opens all that serving needs but the address.
@@ -118,17 +128,17 @@ func (t *site) close() {
 // terminals ask a process, and then its group.
 const oneStop = 200 * time.Millisecond
 
-// serve serves until a signal asks it to stop: the first lets requests finish,
-// within the limit, the second does not.
-func (t *site) serve(all []listening, admin net.Listener) error {
+// serve serves until a signal asks it to stop, of which the first lets requests finish,
+// within the limit, and the second does not; or until another process has taken its place.
+func (t *site) serve(admin net.Listener) error {
 	srv := server.New(t.fs)
 	srv.CheckHeads(http1.CheckHead)
 	t.behindProxies(srv)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
-	done := make(chan error, len(all))
-	for _, ln := range all {
+	done := make(chan error, len(t.all))
+	for _, ln := range t.all {
 		go func() {
 			if ln.secure {
 				done <- srv.ServeTLS(ln.Listener, "", "")
@@ -137,12 +147,23 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 			}
 		}()
 	}
-	left := len(all)
-	t.announce(all)
+	left := len(t.all)
+	t.announce()
 	t.now.Load().startACME()
+	closeAdmin := func() {}
 	if admin != nil {
-		defer t.administer(admin, srv).Close()
+		a := t.administer(admin, srv)
+		closeAdmin = sync.OnceFunc(func() { a.Close() })
+		defer closeAdmin()
 	}
+	quit := make(chan struct{})
+	defer close(quit)
+	go t.systemd.Watch(func() { srv.Stats() }, quit) // of loops that turn
+	t.systemd.Ready(t.serves())
+	if err := t.upgrades.ready(); err != nil {
+		return fmt.Errorf("the process before does not let go: %w", err)
+	}
+	replaced, upgrade := t.upgrades.done(), t.awaitUpgrades()
 	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
 	var now <-chan time.Time  // when listening is to end
@@ -156,6 +177,17 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 		case <-late:
 			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil
+		case <-upgrade:
+			go t.upgrade()
+		case <-replaced:
+			replaced = nil
+			closeAdmin() // it is the next one that is asked
+			for _, ln := range t.all {
+				ln.SetUnlinkOnClose(false)
+			}
+			t.out.Printf("upgraded: another process serves; requests that are being served here may finish%s", t.within())
+			asked, late = time.Now(), t.limit()
+			go srv.Shutdown(context.Background())
 		case <-signals:
 			switch {
 			case asked.IsZero():
@@ -167,13 +199,15 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 			}
 			asked = time.Now()
 			t.stopping.Store(true)
+			t.systemd.Stopping()
 			if now == nil && t.StopDelay > 0 {
 				t.out.Printf("stopping in %v; once more to stop at once", t.StopDelay)
 			}
 			now = time.After(t.StopDelay)
 		case <-now:
 			t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
-			late = t.limit()
+			late, replaced = t.limit(), nil
+			t.upgrades.stop()
 			go srv.Shutdown(context.Background())
 		}
 	}
