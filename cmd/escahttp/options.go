@@ -56,6 +56,8 @@ type serveCmd struct {
 
 	Index       string `default:"index.html" env:"ESCAHTTP_INDEX" placeholder:"NAMES" help:"Names of files that stand for their folder, as preferred, separated by commas. Default: ${default}."`
 	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
+	Archive     bool   `env:"ESCAHTTP_ARCHIVE" help:"Send folders that have no index as one file, by ?format=zip or ?format=tar.zst."`
+	ArchiveMiB  int64  `name:"archive-size" default:"1024" env:"ESCAHTTP_ARCHIVE_SIZE" placeholder:"MIB" help:"What the files in one may be of together, in MiB. Default: ${default}."`
 	Dotfiles    bool   `env:"ESCAHTTP_DOTFILES" help:"Serve what has a dot in front of its name. Without it only what is beneath /.well-known/ is."`
 	CleanURLs   bool   `name:"clean-urls" env:"ESCAHTTP_CLEAN_URLS" help:"Serve FILE.html at the address without .html too."`
 	SPA         string `name:"spa" env:"ESCAHTTP_SPA" placeholder:"PATH" help:"Serve the page at PATH, such as /index.html, for addresses at which there is nothing: for single-page applications."`
@@ -140,6 +142,7 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	if err != nil {
 		return nil, "", err
 	}
+	group(k.Model)
 	if file != nil {
 		if err := file.Validate(k.Model); err != nil {
 			return nil, "", usageError{err}
@@ -186,6 +189,8 @@ func (s *serveCmd) check() error {
 		return fmt.Errorf("--loops=%d: give a number of loops, or 0 for one per processor", s.Loops)
 	case s.CacheMiB < 1 || s.CacheMiB > mostCacheMiB:
 		return fmt.Errorf("--cache-size=%d: give a number of MiB from 1 to %d", s.CacheMiB, mostCacheMiB)
+	case s.ArchiveMiB < 1 || s.ArchiveMiB > mostCacheMiB:
+		return fmt.Errorf("--archive-size=%d: give a number of MiB from 1 to %d", s.ArchiveMiB, mostCacheMiB)
 	case s.PerIP < 0:
 		return fmt.Errorf("--max-conns-per-ip=%d: give a number of connections, or 0 for no limit", s.PerIP)
 	case (s.TLSCert == "") != (s.TLSKey == ""):

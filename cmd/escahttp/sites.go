@@ -72,6 +72,9 @@ func (s *serveCmd) openSites(out *errlog.Log) (t *sites, err error) {
 	if o.Revalidate = s.Revalidate; o.Revalidate <= 0 {
 		o.Revalidate = -1
 	}
+	if s.Archive {
+		o.Archive = s.ArchiveMiB << 20
+	}
 	opened := new(sites)
 	defer func() {
 		if err != nil {

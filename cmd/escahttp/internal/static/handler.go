@@ -40,6 +40,9 @@ type Options struct {
 	CleanURLs bool
 	// List has folders without an index listed, and Dotfiles with what begins with a dot.
 	List, Dotfiles bool
+	// Archive has folders without an index sent as one file, with at most that many bytes
+	// of files; 0: it has not.
+	Archive int64
 	// Fallback is the path of a page that stands for all that is not there.
 	Fallback string
 	// ErrorPages are pages in the place of the short ones that say what went wrong.
