@@ -58,6 +58,7 @@ type serveCmd struct {
 	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
 	Archive     bool   `env:"ESCAHTTP_ARCHIVE" help:"Send folders that have no index as one file, by ?format=zip or ?format=tar.zst."`
 	ArchiveMiB  int64  `name:"archive-size" default:"1024" env:"ESCAHTTP_ARCHIVE_SIZE" placeholder:"MIB" help:"What the files in one may be of together, in MiB. Default: ${default}."`
+	Markdown    bool   `env:"ESCAHTTP_MARKDOWN" help:"Show Markdown as a page to who asks for HTML, as browsers do, or by ?format=html; ?format=source is the file."`
 	Dotfiles    bool   `env:"ESCAHTTP_DOTFILES" help:"Serve what has a dot in front of its name. Without it only what is beneath /.well-known/ is."`
 	CleanURLs   bool   `name:"clean-urls" env:"ESCAHTTP_CLEAN_URLS" help:"Serve FILE.html at the address without .html too."`
 	SPA         string `name:"spa" env:"ESCAHTTP_SPA" placeholder:"PATH" help:"Serve the page at PATH, such as /index.html, for addresses at which there is nothing: for single-page applications."`

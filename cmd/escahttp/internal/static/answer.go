@@ -126,6 +126,11 @@ func (a *Answer) Set(name, value []byte) {
 	a.set(name, value)
 }
 
+// Has reports whether a field is set.
+func (a *Answer) Has(name []byte) bool {
+	return slices.ContainsFunc(a.Fields, func(f Field) bool { return bytes.EqualFold(f.Name, name) })
+}
+
 // Unset removes a field, if it is there.
 func (a *Answer) Unset(name []byte) {
 	a.Fields = slices.DeleteFunc(a.Fields, func(f Field) bool { return bytes.EqualFold(f.Name, name) })
