@@ -24,6 +24,9 @@ type options struct {
 	Check    checkCmd    `cmd:"" help:"Check a configuration, flags and files, without serving."`
 	Backends backendsCmd `cmd:"" help:"Say which backends work here, and why others do not."`
 
+	Completion completionCmd `cmd:"" help:"Print completions for a shell, such as for eval."`
+	Man        manCmd        `cmd:"" help:"Print the man page."`
+
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
@@ -43,8 +46,8 @@ type serveCmd struct {
 	SocketMode    mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
 	Backend       string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
 	Loops         int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
-	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
-	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
+	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
+	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" placeholder:"FILE" help:"The certificate's key file (PEM)."`
 	Host          lines  `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
 	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
 	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
@@ -116,9 +119,26 @@ func parse(args []string) (run func(*errlog.Log) error, err error) {
 		return o.Backends.run, nil
 	case strings.HasPrefix(command, "check"):
 		return o.Check.run, nil
+	case strings.HasPrefix(command, "completion"):
+		return o.Completion.run, nil
+	case command == "man":
+		return o.Man.run, nil
 	}
 	o.Serve.args = args
 	return o.Serve.run, nil
+}
+
+// newParser returns what reads a command line into o.
+func newParser(o *options, more ...kong.Option) (*kong.Kong, error) {
+	k, err := kong.New(o, append(more,
+		kong.Name("escahttp"),
+		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
+		kong.Vars{"version": "escahttp " + version},
+	)...)
+	if err == nil {
+		group(k.Model)
+	}
+	return k, err
 }
 
 // parseOptions reads the command line, the environment and the configuration file, and
@@ -130,20 +150,14 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	}
 	o = new(options)
 	exited := false
-	more = append(more,
-		kong.Name("escahttp"),
-		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
-		kong.Vars{"version": "escahttp " + version},
-		kong.Exit(func(int) { exited = true }),
-	)
+	more = append(more, kong.Exit(func(int) { exited = true }))
 	if file != nil {
 		more = append(more, kong.Resolvers(file))
 	}
-	k, err := kong.New(o, more...)
+	k, err := newParser(o, more...)
 	if err != nil {
 		return nil, "", err
 	}
-	group(k.Model)
 	if file != nil {
 		if err := file.Validate(k.Model); err != nil {
 			return nil, "", usageError{err}
@@ -161,7 +175,7 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	command = ctx.Command()
 	s := &o.Serve
 	switch {
-	case command == "backends":
+	case command == "backends", command == "man", strings.HasPrefix(command, "completion"):
 		return o, command, nil
 	case strings.HasPrefix(command, "check"):
 		s = &o.Check.serveCmd
