@@ -13,17 +13,29 @@ import (
 	"testing"
 )
 
-// curl has curl ask p for a path, and returns what it has received. It is the client that
-// people use; where it is missing the test is skipped, and fails if ESCA_REQUIRE names curl.
+// required reports whether ESCA_REQUIRE names a program: tests that miss it fail.
+func required(name string) bool {
+	return strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ","+name+",")
+}
+
+// have returns the path of a program that people use; where it is missing the test is
+// skipped, and fails if ESCA_REQUIRE names it.
+func have(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil && required(name) {
+		t.Fatalf("%s is not installed, and ESCA_REQUIRE names it", name)
+	}
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+// curl has curl ask p for a path, and returns what it has received.
 func (p *process) curl(t *testing.T, path string, args ...string) (*http.Response, []byte) {
 	t.Helper()
-	name, err := exec.LookPath("curl")
-	if err != nil {
-		if strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ",curl,") {
-			t.Fatal("curl is not installed, and ESCA_REQUIRE names it: apt-get install curl")
-		}
-		t.Skip("needs curl: apt-get install curl")
-	}
+	name := have(t, "curl")
 	url := path
 	if strings.HasPrefix(path, "/") {
 		url = "http://" + p.addr + path

@@ -191,6 +191,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"port", []string{"--addr=127.0.0.1:99999"}, 2, "--addr=127.0.0.1:99999"},
 		{"foreign address", []string{"--addr=192.0.2.1:0"}, 1, "--addr=192.0.2.1:0"},
 		{"empty root", []string{""}, 2, "an argument is empty"},
+		{"no archive", []string{"--archive-size=0"}, 2, "--archive-size=0: give a number of MiB"},
 		{"negative limit", []string{"--max-conns-per-ip=-3"}, 2, "--max-conns-per-ip=-3"},
 		{"large cache", []string{"--cache-size=99999999999999"}, 2, "--cache-size=99999999999999"},
 		{"revalidate", []string{"--revalidate=-1s"}, 2, "--revalidate"},

@@ -21,6 +21,9 @@ type options struct {
 	Check    checkCmd    `cmd:"" help:"Check a configuration, flags and files, without serving."`
 	Backends backendsCmd `cmd:"" help:"Say which backends work here, and why others do not."`
 
+	Completion completionCmd `cmd:"" help:"Print completions for a shell, such as for eval."`
+	Man        manCmd        `cmd:"" help:"Print the man page."`
+
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
@@ -40,8 +43,8 @@ type serveCmd struct {
 	SocketMode    mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
 	Backend       string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
 	Loops         int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
-	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
-	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" help:"The certificate's key file (PEM)."`
+	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
+	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" placeholder:"FILE" help:"The certificate's key file (PEM)."`
 	Host          lines  `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
 	ACME          string `name:"acme" env:"ESCAHTTP_ACME" placeholder:"NAMES" help:"Have certificates made for these hosts, separated by commas, by an authority that speaks ACME (HTTP-01 or TLS-ALPN-01), whose terms you agree to by that."`
 	ACMEDir       string `name:"acme-dir" env:"ESCAHTTP_ACME_DIR" placeholder:"DIR" help:"Where they are kept. Default: acme in $STATE_DIRECTORY, or escahttp/acme in $XDG_STATE_HOME or ~/.local/state."`
@@ -58,6 +61,9 @@ type serveCmd struct {
 
 	Index       string `default:"index.html" env:"ESCAHTTP_INDEX" placeholder:"NAMES" help:"Names of files that stand for their folder, as preferred, separated by commas. Default: ${default}."`
 	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
+	Archive     bool   `env:"ESCAHTTP_ARCHIVE" help:"Send folders that have no index as one file, by ?format=zip or ?format=tar.zst."`
+	ArchiveMiB  int64  `name:"archive-size" default:"1024" env:"ESCAHTTP_ARCHIVE_SIZE" placeholder:"MIB" help:"What the files in one may be of together, in MiB. Default: ${default}."`
+	Markdown    bool   `env:"ESCAHTTP_MARKDOWN" help:"Show Markdown as a page to who asks for HTML, as browsers do, or by ?format=html; ?format=source is the file."`
 	Dotfiles    bool   `env:"ESCAHTTP_DOTFILES" help:"Serve what has a dot in front of its name. Without it only what is beneath /.well-known/ is."`
 	CleanURLs   bool   `name:"clean-urls" env:"ESCAHTTP_CLEAN_URLS" help:"Serve FILE.html at the address without .html too."`
 	SPA         string `name:"spa" env:"ESCAHTTP_SPA" placeholder:"PATH" help:"Serve the page at PATH, such as /index.html, for addresses at which there is nothing: for single-page applications."`
@@ -115,9 +121,26 @@ func parse(args []string) (run func(*errlog.Log) error, err error) {
 		return o.Backends.run, nil
 	case strings.HasPrefix(command, "check"):
 		return o.Check.run, nil
+	case strings.HasPrefix(command, "completion"):
+		return o.Completion.run, nil
+	case command == "man":
+		return o.Man.run, nil
 	}
 	o.Serve.args = args
 	return o.Serve.run, nil
+}
+
+// newParser returns what reads a command line into o.
+func newParser(o *options, more ...kong.Option) (*kong.Kong, error) {
+	k, err := kong.New(o, append(more,
+		kong.Name("escahttp"),
+		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
+		kong.Vars{"version": "escahttp " + version()},
+	)...)
+	if err == nil {
+		group(k.Model)
+	}
+	return k, err
 }
 
 // parseOptions reads the command line, the environment and the configuration file, and
@@ -129,16 +152,11 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	}
 	o = new(options)
 	exited := false
-	more = append(more,
-		kong.Name("escahttp"),
-		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
-		kong.Vars{"version": "escahttp " + version()},
-		kong.Exit(func(int) { exited = true }),
-	)
+	more = append(more, kong.Exit(func(int) { exited = true }))
 	if file != nil {
 		more = append(more, kong.Resolvers(file))
 	}
-	k, err := kong.New(o, more...)
+	k, err := newParser(o, more...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -159,7 +177,7 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	command = ctx.Command()
 	s := &o.Serve
 	switch {
-	case command == "backends":
+	case command == "backends", command == "man", strings.HasPrefix(command, "completion"):
 		return o, command, nil
 	case strings.HasPrefix(command, "check"):
 		s = &o.Check.serveCmd
@@ -188,6 +206,8 @@ func (s *serveCmd) check() error {
 		return fmt.Errorf("--loops=%d: give a number of loops, or 0 for one per processor", s.Loops)
 	case s.CacheMiB < 1 || s.CacheMiB > mostCacheMiB:
 		return fmt.Errorf("--cache-size=%d: give a number of MiB from 1 to %d", s.CacheMiB, mostCacheMiB)
+	case s.ArchiveMiB < 1 || s.ArchiveMiB > mostCacheMiB:
+		return fmt.Errorf("--archive-size=%d: give a number of MiB from 1 to %d", s.ArchiveMiB, mostCacheMiB)
 	case s.PerIP < 0:
 		return fmt.Errorf("--max-conns-per-ip=%d: give a number of connections, or 0 for no limit", s.PerIP)
 	case (s.TLSCert == "") != (s.TLSKey == ""):

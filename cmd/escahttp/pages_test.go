@@ -150,3 +150,26 @@ func TestRedirectsAndRewrites(t *testing.T) {
 		{"/f-../.secret", nil, 404, short404, nil},
 	})
 }
+
+func TestMarkdownPages(t *testing.T) {
+	t.Parallel()
+	d := t.TempDir()
+	put(t, d+"/README.md", []byte("# Hello\n\n[x](javascript:alert(1))\n"))
+	config := t.TempDir() + "/c.toml"
+	put(t, config, []byte("root = \""+d+"\"\nmarkdown = true\nindex = \"index.html,README.md\"\nsecurity-headers = true\n"))
+	p := launch(t, nil, nil, "--config="+config)
+	const policy = "default-src 'none'; style-src 'unsafe-inline'; img-src * data:; media-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+	html := []string{"-H", "Accept: text/html,*/*;q=0.8"}
+	p.answers(t, []ask{
+		{"/", html, 200, "<!doctype html>", []string{"Content-Type", "text/html; charset=utf-8", "Content-Security-Policy", policy, "Vary", "Accept, Accept-Encoding", "X-Content-Type-Options", "nosniff"}},
+		{"/README.md", nil, 200, "# Hello", []string{"Content-Type", "text/markdown; charset=utf-8", "Vary", "Accept"}},
+		{"/README.md?format=html", nil, 200, "<!doctype html>", nil},
+		{"/README.md?format=source", html, 200, "# Hello", nil},
+	})
+	if _, b := p.curl(t, "/", html...); !strings.Contains(string(b), `<h1 id="hello">Hello</h1>`) || strings.Contains(string(b), "javascript:") {
+		t.Errorf("%s", b)
+	}
+	if b := p.decodes(t, "/", html...); !strings.HasPrefix(string(b), "<!doctype html>") {
+		t.Errorf("coded: %.80q", b)
+	}
+}

@@ -69,11 +69,14 @@ func (s *serveCmd) openSites(out *errlog.Log, first ...static.Step) (t *sites, e
 	}
 	o := static.Options{
 		CacheBytes: s.CacheMiB << 20 / int64(1+len(rules)), Tagging: static.Tagging(s.ETag), Precompressed: s.Precompressed, Encode: s.Compress,
-		Index: strings.Split(strings.ReplaceAll(s.Index, " ", ""), ","), List: s.List, Dotfiles: s.Dotfiles, CleanURLs: s.CleanURLs, Fallback: s.SPA,
+		Index: strings.Split(strings.ReplaceAll(s.Index, " ", ""), ","), List: s.List, Dotfiles: s.Dotfiles, CleanURLs: s.CleanURLs, Markdown: s.Markdown, Fallback: s.SPA,
 		ErrorPages: p.pages, Types: p.types, Before: p.before, Found: p.found, After: p.after, Logf: out.Limited("files").Printf,
 	}
 	if o.Revalidate = s.Revalidate; o.Revalidate <= 0 {
 		o.Revalidate = -1
+	}
+	if s.Archive {
+		o.Archive = s.ArchiveMiB << 20
 	}
 	opened := new(sites)
 	defer func() {

@@ -27,10 +27,15 @@ func (Security) Finish(r static.Request, a *static.Answer) {
 	for i := range preset {
 		a.Set(preset[i].Name, preset[i].Value)
 	}
-	if !r.Secure() {
+	// Pages that escahttp makes itself have a stricter policy already.
+	own := a.Has(keyPolicy)
+	switch {
+	case !r.Secure() && !own:
 		a.Set(keyPolicy, plainPolicy)
-		return
+	case r.Secure() && !own:
+		a.Set(keyPolicy, tlsPolicy)
 	}
-	a.Set(keyPolicy, tlsPolicy)
-	a.Set(keyHSTS, valueHSTS)
+	if r.Secure() {
+		a.Set(keyHSTS, valueHSTS)
+	}
 }

@@ -2,6 +2,7 @@ package static
 
 import (
 	"bytes"
+	"io"
 	"slices"
 )
 
@@ -15,6 +16,8 @@ type Answer struct {
 	Fields      []Field
 	// Text is the whole body, if no Parts are.
 	Text []byte
+	// Stream is the whole body, where that is made while it is sent.
+	Stream Stream
 	// Parts of the body, in order, of which spans are of Version.
 	Parts   []Part
 	Version *Version
@@ -33,6 +36,13 @@ type Answer struct {
 	name, beside, codedTag []byte
 }
 
+// Stream is a body that is made while it is sent. WriteTo is called once at the most; an error
+// leaves the body incomplete. Close is called in any case.
+type Stream interface {
+	io.WriterTo
+	Close()
+}
+
 // Part of a body: Text, or if that is nil a span of the version.
 type Part struct {
 	Text []byte
@@ -48,6 +58,9 @@ func (s Span) Len() int64 { return s.To - s.From }
 
 // Len returns the length of the body, -1 if it shows only when it is sent.
 func (a *Answer) Len() int64 {
+	if a.Stream != nil {
+		return -1
+	}
 	if len(a.Parts) == 0 {
 		return int64(len(a.Text))
 	}
@@ -81,6 +94,7 @@ func (a *Answer) Limit() bool {
 // Close.
 func (a *Answer) Bytes() (b []byte, ok bool) {
 	switch {
+	case a.Stream != nil:
 	case len(a.Parts) == 0:
 		return a.Text, true
 	case len(a.Parts) == 1 && a.Parts[0].Text == nil && a.Version.file == nil:
@@ -90,8 +104,11 @@ func (a *Answer) Bytes() (b []byte, ok bool) {
 	return nil, false
 }
 
-// Close lets go of the version.
+// Close lets go of the version, or the stream.
 func (a *Answer) Close() {
+	if a.Stream != nil {
+		a.Stream.Close()
+	}
 	if a.Version != nil {
 		a.Version.letGo()
 	}
@@ -107,6 +124,11 @@ func (a *Answer) Set(name, value []byte) {
 		}
 	}
 	a.set(name, value)
+}
+
+// Has reports whether a field is set.
+func (a *Answer) Has(name []byte) bool {
+	return slices.ContainsFunc(a.Fields, func(f Field) bool { return bytes.EqualFold(f.Name, name) })
 }
 
 // Unset removes a field, if it is there.

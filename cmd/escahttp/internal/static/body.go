@@ -25,9 +25,9 @@ type Body struct {
 
 // Take takes the body of a, and with it the version.
 func (b *Body) Take(a *Answer) {
-	b.a.Version, b.a.Text, b.a.asItIs = a.Version, a.Text, a.asItIs
+	b.a.Version, b.a.Stream, b.a.Text, b.a.asItIs = a.Version, a.Stream, a.Text, a.asItIs
 	b.a.Parts = append(b.a.parts[:0], a.Parts...)
-	a.Version = nil
+	a.Version, a.Stream = nil, nil
 	b.sent = 0
 }
 
@@ -48,6 +48,11 @@ func (b *Body) Close() {
 // client has read by then (see unread), as what is on its way are the pages of
 // the file, which change with it.
 func (b *Body) WriteTo(w io.Writer) (int64, error) {
+	if b.a.Stream != nil {
+		n, err := b.a.Stream.WriteTo(w)
+		b.sent += n
+		return n, err
+	}
 	if len(b.a.Parts) == 0 {
 		return b.write(w, b.a.Text)
 	}

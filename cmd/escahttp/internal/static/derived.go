@@ -30,8 +30,11 @@ func (c *files) derived(name []byte, v *Version) *Version {
 func (c *files) dropDerived(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	page := name + markdownMark
+	c.dropLocked(page)
 	for i := range codings {
 		c.dropLocked(string(appendDerived(nil, []byte(name), i)))
+		c.dropLocked(string(appendDerived(nil, []byte(page), i)))
 	}
 }
 

@@ -95,7 +95,7 @@ func (e *encodings) best(w *weights, beside uint32, fly bool) int {
 // lie returns which codings of the file at name lie beside it, a bit each. It is looked
 // at as often as the file itself is.
 func (e *encodings) lie(v *Version, name []byte, now time.Time) uint32 {
-	if !e.beside || v.held || e.files.root == nil {
+	if !e.beside || v.held || v.isDerived || e.files.root == nil {
 		return 0
 	}
 	every, last := e.files.o.Revalidate, v.besideChecked.Load()

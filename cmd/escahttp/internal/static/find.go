@@ -33,6 +33,9 @@ func newFind(f *files, e *encodings, o Options) *find {
 	if o.CleanURLs {
 		l.others = append(l.others, extensionless{l})
 	}
+	if o.Archive > 0 {
+		l.others = append(l.others, newArchiver(l, o))
+	}
 	if o.List {
 		l.others = append(l.others, newLister(l, o))
 	}

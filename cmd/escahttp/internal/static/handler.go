@@ -40,6 +40,11 @@ type Options struct {
 	CleanURLs bool
 	// List has folders without an index listed, and Dotfiles with what begins with a dot.
 	List, Dotfiles bool
+	// Archive has folders without an index sent as one file, with at most that many bytes
+	// of files; 0: it has not.
+	Archive int64
+	// Markdown has Markdown shown as a page, to who asks for one.
+	Markdown bool
 	// Fallback is the path of a page that stands for all that is not there.
 	Fallback string
 	// ErrorPages are pages in the place of the short ones that say what went wrong.
@@ -141,6 +146,9 @@ func newHandler(f *files, o Options) *Handler {
 	look := newFind(f, e, o)
 	chain := append(slices.Clone(o.Before), methods{}, look)
 	chain = append(chain, o.Found...)
+	if o.Markdown {
+		chain = append(chain, newMarkdownPages(f, o))
+	}
 	if e != nil {
 		chain = append(chain, e)
 	}

@@ -24,6 +24,7 @@ import (
 type lister struct {
 	look *find
 	all  bool          // also what begins with a dot
+	pack bool          // folders are sent as archives, too
 	busy chan struct{} // of as many as may be made at once
 }
 
@@ -40,7 +41,7 @@ type entry struct {
 }
 
 func newLister(f *find, o Options) *lister {
-	return &lister{look: f, all: o.Dotfiles, busy: make(chan struct{}, mostListing)}
+	return &lister{look: f, all: o.Dotfiles, pack: o.Archive > 0, busy: make(chan struct{}, mostListing)}
 }
 
 func (l *lister) instead(r Request, a *Answer, path []byte) (found, done bool) {
@@ -66,7 +67,7 @@ func (l *lister) instead(r Request, a *Answer, path []byte) (found, done bool) {
 	if q.Get("format") == "json" || q.Get("format") == "" && accepts(r, "application/json") && !accepts(r, "text/html") {
 		a.ContentType, body = typeJSON, listJSON(string(path), list, more)
 	} else {
-		a.ContentType, body = typeHTML, listHTML(string(path), list, more, order)
+		a.ContentType, body = typeHTML, listHTML(string(path), list, more, order, l.pack)
 		a.set(keyPolicy, listPolicy)
 	}
 	sum := sha256.New()
@@ -97,9 +98,15 @@ func (l *lister) read(path string, now time.Time) (list []entry, more bool, err 
 		return nil, false, err
 	}
 	if !l.all {
-		list = slices.DeleteFunc(list, func(e entry) bool { return e.name[0] == '.' && !(path == "." && e.name == WellKnown) })
+		list = slices.DeleteFunc(list, func(e entry) bool { return !listable(e.name, path == ".", false) })
 	}
 	return list, more, nil
+}
+
+// listable reports whether name is shown; top: it is at the root, all: so is what begins
+// with a dot.
+func listable(name string, top, all bool) bool {
+	return all || name[0] != '.' || top && name == WellKnown
 }
 
 // WellKnown is the one name with a dot in front that is not hidden (RFC 8615).

@@ -27,6 +27,7 @@ type listed struct {
 	Files   int
 	Size    string
 	More    int
+	Packed  []string // formats of archives of it
 }
 
 type crumb struct{ Name, Href string }
@@ -40,7 +41,7 @@ type row struct {
 	Folder                               bool
 }
 
-func listHTML(path string, list []entry, more bool, o order) []byte {
+func listHTML(path string, list []entry, more bool, o order, pack bool) []byte {
 	p := listed{Path: path, Root: path == "/", Crumbs: crumbs(path)}
 	for _, c := range [][3]string{{"name", "name", "Name"}, {"size", "size", "Size"}, {"time", "time", "Modified"}} {
 		by, title := c[0], c[2]
@@ -72,6 +73,9 @@ func listHTML(path string, list []entry, more bool, o order) []byte {
 	p.Size = humanSize(total)
 	if more {
 		p.More = mostListed
+	}
+	for i := 0; pack && i < len(archiveFormats); i++ {
+		p.Packed = append(p.Packed, archiveFormats[i].name)
 	}
 	var b bytes.Buffer
 	if err := listPage.Execute(&b, p); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,11 +18,12 @@ import (
 type asked struct {
 	method, path string
 	header       map[string]string
+	query        string
 }
 
 func (r asked) Method() []byte            { return []byte(r.method) }
 func (r asked) Path() []byte              { return []byte(r.path) }
-func (r asked) Query() []byte             { return nil }
+func (r asked) Query() []byte             { return []byte(r.query) }
 func (r asked) Host() []byte              { return nil }
 func (r asked) Client() netip.Addr        { return netip.Addr{} }
 func (r asked) Secure() bool              { return false }
@@ -66,7 +68,8 @@ func (s *served) write(t *testing.T, name string, content []byte) {
 // ask decides a GET; header is pairs. The answer is closed at the test's end.
 func (s *served) ask(t *testing.T, path string, header ...string) *Answer {
 	t.Helper()
-	r := asked{"GET", "/" + path, map[string]string{}}
+	path, query, _ := strings.Cut(path, "?")
+	r := asked{"GET", "/" + path, map[string]string{}, query}
 	for i := 0; i < len(header); i += 2 {
 		r.header[header[i]] = header[i+1]
 	}
@@ -117,7 +120,7 @@ func (s *served) settled(t *testing.T, path string) {
 	eventually(t, path+" has settled", func() bool {
 		var a Answer
 		defer a.Close()
-		s.Decide(asked{"GET", "/" + path, nil}, &a)
+		s.Decide(asked{method: "GET", path: "/" + path}, &a)
 		return a.Version != nil && !a.Version.once
 	})
 }

@@ -91,7 +91,7 @@ func TestLinksThatAreReplaced(t *testing.T) {
 		}
 	}()
 	for range 3000 {
-		r := asked{"GET", "/now/f", nil}
+		r := asked{method: "GET", path: "/now/f"}
 		var a Answer
 		s.Decide(r, &a)
 		b, err := a.body()
