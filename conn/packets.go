@@ -21,7 +21,8 @@ import (
 // good until Serve returns; only the goroutine that Serve was called on may use p.
 // Serve is called by several loops at once; and if it keeps a loop for more than
 // about a millisecond, the loop goes on without it (WithSteals), and calls it again
-// meanwhile.
+// meanwhile: what it answers then may come behind answers to what has come later.
+// Otherwise the datagrams of a peer are served, and answered, in their order.
 type PacketHandler interface {
 	Serve(p *Packets)
 }

@@ -127,11 +127,7 @@ func requireBackend(t *testing.T, name string) {
 // A burst of one peer is received and answered as few messages, cut where they were.
 func TestPacketsOfOnePeerKeepTheirOrderAndSizes(t *testing.T) {
 	sizes := []int{100, 100, 100, 37, 100, 1200, 1200, 1200, 1, 1, 1, 1, 2, 0, 5, 5, 3000, 3000, 10}
-	calls := 0
-	ln := servePackets(t, "udp", "127.0.0.1:0", conn.PacketHandlerFunc(func(p *conn.Packets) {
-		calls++
-		echoPackets(p)
-	}), conn.WithLoops(1))
+	ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets, conn.WithLoops(1), conn.WithSteals(false))
 	c := dialPackets(t, ln.LocalAddr())
 	for round := range 20 {
 		for i, n := range sizes {
@@ -295,7 +291,8 @@ func TestPacketsControl(t *testing.T) {
 	}
 }
 
-// With every fault the kernel has, what is not lost comes back, and in order.
+// With every fault the kernel has, all that is sent comes back, and in order, unless
+// a Handler is left behind.
 func TestPacketsSeeds(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -307,7 +304,7 @@ func TestPacketsSeeds(t *testing.T) {
 					t.Log(f)
 				}
 			}()
-			ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets, conn.WithLoops(1), conn.WithFactory(f))
+			ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets, conn.WithLoops(1), conn.WithFactory(f), conn.WithSteals(false))
 			var wg sync.WaitGroup
 			for range 4 {
 				c := dialPackets(t, ln.LocalAddr())

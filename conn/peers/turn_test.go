@@ -11,7 +11,9 @@ import (
 )
 
 // relays are pion/turn's relays on esca's sockets.
-type relays struct{ turn.RelayAddressGeneratorStatic }
+type relays struct {
+	turn.RelayAddressGeneratorStatic
+}
 
 func (r *relays) AllocatePacketConn(network string, port int) (net.PacketConn, net.Addr, error) {
 	pc, err := conn.ListenPacket("udp4", "127.0.0.1:0")
