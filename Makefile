@@ -22,6 +22,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
+	$(GO) -C conn/peers test -race ./...
 	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
@@ -32,6 +33,7 @@ setup:       ## install what the race detector needs, where it is missing
 	  { echo "make test needs gcc, for the race detector: apt-get install gcc libc6-dev"; exit 1; }
 	$(GO) mod download
 	$(GO) -C bench/benchserver-pg mod download
+	$(GO) -C conn/peers mod download
 
 cross:       ## build for every system and without cgo
 	CGO_ENABLED=0 $(GO) build $(PKGS)
@@ -45,6 +47,7 @@ lint:        ## gofmt, go vet, staticcheck
 	$(GO) vet $(PKGS)
 	$(GO) run $(STATIC) $(PKGS)
 	$(GO) -C bench/benchserver-pg vet ./...
+	$(GO) -C conn/peers vet ./...
 
 fmt:         ## gofmt
 	gofmt -w .
