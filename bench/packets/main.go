@@ -6,7 +6,7 @@
 //	go run ./bench/packets [-rounds 3] [-for 1s] [-sides esca,net] [-free]
 //
 // The server is a process on cpu 0, the peers are one on cpu 1; each peer has one
-// datagram under way, and all send before any reads. Sides are measured in turn, and
+// datagram under way, or sixteen, and all send before any reads. Sides are measured in turn, and
 // the figure is the median of the rounds. It needs gcc and taskset.
 package main
 
@@ -51,8 +51,10 @@ func main() {
 	}
 }
 
-// load is how many peers send how much.
-type load struct{ peers, size int }
+// load is how many peers send how much, and how many datagrams each has under way.
+type load struct{ peers, size, each int }
+
+var loads = []load{{1, 64, 1}, {16, 64, 1}, {256, 64, 1}, {1, 1200, 1}, {16, 1200, 1}, {256, 1200, 1}, {1, 1200, 16}, {16, 1200, 16}}
 
 func compare() error {
 	dir, err := os.MkdirTemp("", "packets")
@@ -78,7 +80,7 @@ func compare() error {
 		fmt.Printf("%20s", n)
 	}
 	fmt.Println("   (kernel crossings a datagram, where the side counts them)")
-	for _, l := range []load{{1, 64}, {16, 64}, {256, 64}, {1, 1200}, {16, 1200}, {256, 1200}} {
+	for _, l := range loads {
 		cost, crossings := make(map[string][]float64), make(map[string]string)
 		for range *rounds {
 			for _, name := range names {
@@ -89,7 +91,7 @@ func compare() error {
 				cost[name], crossings[name] = append(cost[name], c), said
 			}
 		}
-		fmt.Printf("%4d B, %3d peers     ", l.size, l.peers)
+		fmt.Printf("%4d B, %3d peers x %-2d", l.size, l.peers, l.each)
 		for _, name := range names {
 			slices.Sort(cost[name])
 			fmt.Printf("%12.2f %7s", cost[name][len(cost[name])/2], crossings[name])
@@ -188,12 +190,13 @@ func cpuOf(pid int) (total time.Duration, err error) {
 // peers are sockets that are connected to the server.
 type peers struct {
 	fds  []int
+	each int
 	data []byte
 	buf  []byte
 }
 
 func openPeers(port int, l load) (*peers, error) {
-	p := &peers{data: make([]byte, l.size), buf: make([]byte, 2048)}
+	p := &peers{each: l.each, data: make([]byte, l.size), buf: make([]byte, 2048)}
 	for range l.peers {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -231,11 +234,19 @@ func (p *peers) ready() error {
 func (p *peers) run(d time.Duration) (n int) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		for _, fd := range p.fds {
-			unix.Write(fd, p.data)
+			for range p.each {
+				unix.Write(fd, p.data)
+			}
 		}
 		for _, fd := range p.fds {
-			if m, err := unix.Read(fd, p.buf); err == nil && m == len(p.data) {
-				n++
+			for range p.each {
+				m, err := unix.Read(fd, p.buf)
+				if err != nil {
+					break // the rest of this peer's are lost
+				}
+				if m == len(p.data) {
+					n++
+				}
 			}
 		}
 	}

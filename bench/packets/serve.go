@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
 	"golang.org/x/sys/unix"
 
 	"github.com/escahttp/esca/conn"
@@ -46,7 +47,7 @@ func serveSide(side string, port int) error {
 		}
 		<-ctx.Done()
 	case "gnet":
-		return gnet.Run(&gnetEcho{ctx: ctx}, "udp://"+addr, gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithReusePort(true))
+		return gnet.Run(&gnetEcho{ctx: ctx}, "udp://"+addr, gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithReusePort(true), gnet.WithLogLevel(logging.ErrorLevel))
 	default:
 		return errors.New("the sides are esca, net, gnet, recvfrom and recvmmsg, not " + side)
 	}
