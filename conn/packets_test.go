@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/escahttp/esca/conn"
 	"github.com/escahttp/esca/poller"
 	"github.com/escahttp/esca/poller/faulty"
+	"github.com/escahttp/esca/poller/pollertest"
 )
 
 // echoPackets answers each datagram with itself.
@@ -78,7 +81,7 @@ func asks(t *testing.T, c net.Conn, data []byte) {
 }
 
 func TestPacketsEcho(t *testing.T) {
-	for _, backend := range []string{"direct", "uring"} {
+	for _, backend := range []string{"direct", "uring", "kmod"} {
 		for _, at := range []struct{ network, addr string }{
 			{"udp", "127.0.0.1:0"}, {"udp4", "127.0.0.1:0"}, {"udp6", "[::1]:0"}, {"udp", ":0"}, {"unixgram", ""},
 		} {
@@ -87,6 +90,7 @@ func TestPacketsEcho(t *testing.T) {
 					at.addr = filepath.Join(t.TempDir(), "s")
 				}
 				requireBackend(t, backend)
+				pollertest.NoLeaks(t)
 				ln := servePackets(t, at.network, at.addr, echoPackets, conn.WithLoops(2), conn.WithBackend(backend))
 				to := ln.LocalAddr()
 				if a, ok := to.(*net.UDPAddr); ok && a.IP.IsUnspecified() {
@@ -118,7 +122,11 @@ func TestPacketsEcho(t *testing.T) {
 func requireBackend(t *testing.T, name string) {
 	t.Helper()
 	for _, p := range poller.Probes() {
-		if p.Name == name && p.Status != poller.Available {
+		switch {
+		case p.Name != name || p.Status == poller.Available:
+		case strings.Contains(","+os.Getenv("ESCA_REQUIRE")+",", ","+name+","):
+			t.Fatal(p)
+		default:
 			t.Skip(p)
 		}
 	}
@@ -358,6 +366,7 @@ func TestPacketsLost(t *testing.T) {
 // A Handler that keeps its loop is left behind, with its datagrams, and what it
 // answers goes out all the same.
 func TestPacketsHandlerBlocks(t *testing.T) {
+	pollertest.NoLeaks(t)
 	blocks, release := make(chan struct{}), make(chan struct{})
 	releaseOnce := sync.OnceFunc(func() { close(release) })
 	ln := servePackets(t, "udp", "127.0.0.1:0", conn.PacketHandlerFunc(func(p *conn.Packets) {
@@ -487,6 +496,7 @@ func TestPacketListenerUse(t *testing.T) {
 			t.Errorf("%q is dialled", network)
 		}
 	}
+	pollertest.NoLeaks(t)
 	ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets, conn.WithLoops(2))
 	if err := ln.Start(echoPackets); !errors.Is(err, conn.ErrInUse) {
 		t.Errorf("served twice: %v", err)
