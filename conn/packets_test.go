@@ -552,3 +552,29 @@ func TestPacketListenersShareAPort(t *testing.T) {
 }
 
 func goexit() { runtime.Goexit() }
+
+// What has come before Serve, more than a receive holds, is served: no edge says that
+// there is more.
+func TestPacketsThatWaited(t *testing.T) {
+	ln, err := conn.ListenPacket("udp", "127.0.0.1:0", conn.WithLoops(1), conn.WithSteals(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := dialPackets(t, ln.LocalAddr())
+	const n = 150
+	for i := range n {
+		if _, err := c.Write([]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ln.Start(echoPackets); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		var got [8]byte
+		if m, err := c.Read(got[:]); err != nil || m != 1 || got[0] != byte(i) {
+			t.Fatalf("%d: %v, %v", i, got[:m], err)
+		}
+	}
+}

@@ -142,6 +142,7 @@ func (s *packetSocket) received(slot int32, ret int64) {
 	switch {
 	case ret > 0:
 		s.errors = 0
+		s.l.others.since += int(ret) // a message is as much as another loop's event
 		if int(ret) == packetMemory.Messages {
 			s.goOn()
 		}
