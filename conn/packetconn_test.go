@@ -160,7 +160,7 @@ func TestMessageIsXNets(t *testing.T) {
 	if unsafe.Sizeof(a) != unsafe.Sizeof(b) || unsafe.Offsetof(a.Flags) != unsafe.Offsetof(b.Flags) || unsafe.Offsetof(a.Addr) != unsafe.Offsetof(b.Addr) {
 		t.Error("another layout")
 	}
-	a = conn.Message(b)
+	_ = conn.Message(b) // or it does not compile
 }
 
 // x/net's packages work on it: control messages, and its own batches.
