@@ -134,7 +134,9 @@ func measure(side, floor string, l load) (cost float64, said string, err error) 
 	defer func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
-		said = strings.TrimSpace(out.String())
+		if said = strings.TrimSpace(out.String()); !strings.HasPrefix(said, "(") {
+			said = "" // gnet's log
+		}
 	}()
 	p, err := openPeers(port, l)
 	if err != nil {
