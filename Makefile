@@ -9,7 +9,7 @@ PKGS     := ./...
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help run build test setup cross lint fmt fuzz cover nettest test-peers overload soak bench bench-quick clean \
-  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost
+  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench
 
 help:        ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,16 +21,20 @@ build:       ## build bin/escahttp
 	$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/escahttp ./cmd/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
-	ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
+	ESCA_REQUIRE=preload,curl,nghttp,h2load ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
 	$(GO) -C conn/peers test -race ./...
 	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn ./server/... ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
-setup:       ## install what the race detector needs, where it is missing
+setup:       ## install what the race detector and the tests need, where it is missing
 	@command -v $(GO) >/dev/null || { echo "make test needs Go (go.dev/dl)"; exit 1; }
 	@command -v gcc >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev >/dev/null; } || \
 	  { echo "make test needs gcc, for the race detector: apt-get install gcc libc6-dev"; exit 1; }
+	@kmodule/preload/preloadtest/setup
+	@command -v h2load >/dev/null && command -v curl >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nghttp2-client curl >/dev/null; } || \
+	  { echo "make test needs nghttp, h2load and curl: apt-get install nghttp2-client curl"; exit 1; }
 	$(GO) mod download
 	$(GO) -C bench/benchserver-pg mod download
 	$(GO) -C conn/peers mod download
@@ -81,6 +85,20 @@ bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gc
 
 bench-quick: ## the most telling part of it, in five minutes
 	$(GO) run ./bench -quick -starts 1
+
+preload:     ## build bin/preload/libesca.so and esca-run, for servers in C (x86-64)
+	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload
+
+preload-install: ## install them under PREFIX (default /usr/local)
+	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload install
+
+preload-soak: ## its tests with SEEDS (default 1000) seeds of short sends: an hour
+	@kmodule/preload/preloadtest/setup
+	ESCA_REQUIRE=preload ESCA_PRELOAD_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 3h ./kmodule/preload/preloadtest
+
+preload-bench: ## CPU of nginx, lighttpd or Redis (LOAD) with and without it, in turns, a minute
+	@kmodule/preload/preloadtest/setup
+	@ESCA_PRELOAD_BENCH=$${LOAD:-nginx-1k} $(GO) test -count=1 -timeout 8m -run TestBench -v ./kmodule/preload/preloadtest
 
 kmod:        ## build the kernel module for the running kernel
 	@kmodule/install build

@@ -66,7 +66,6 @@ func (l *loop) acceptMore(me uint64) bool {
 	if a.again && a.retryAt == 0 && a.fd >= 0 {
 		l.acceptSome(128)
 	}
-	l.pickUp()
 	return l.openFresh(me)
 }
 
@@ -123,7 +122,7 @@ func (l *loop) pauseAccepting(errno unix.Errno) {
 
 // welcome makes an accepted descriptor a connection of l.
 func (l *loop) welcome(a arrival) {
-	c := l.register(a.fd, a.peer, a.ln, a.ln.handler != nil)
+	c := l.register(a.fd, a.peer, &a.ln.origin, a.ln.handler != nil)
 	l.stats.accepted++
 	if c.burst.served {
 		l.toOpen(c)

@@ -92,7 +92,7 @@ func (c *Conn) LocalAddr() net.Addr {
 	defer c.l.mu.Unlock()
 	a := c.addresses()
 	if a[0] == nil {
-		a[0] = c.ln.addr
+		a[0] = c.from.addr
 		if c.end.state < endClosing { // then the number may be another's
 			if sa, err := unix.Getsockname(int(c.fd)); err == nil {
 				s, name := sockaddrFrom(sa)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,15 +21,14 @@ func (ln *Listener) Adopt(nc net.Conn) (*Conn, error) {
 		return nil, err
 	}
 	l := ln.group.nextLoop()
-	made := make(chan *Conn, 1)
-	if !l.post(func() {
-		l.load.Add(1)
-		made <- l.register(fd, peer, ln, false)
-	}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed() {
 		unix.Close(int(fd))
 		return nil, net.ErrClosed
 	}
-	return <-made, nil
+	l.load.Add(1)
+	return l.register(fd, peer, &ln.origin, false), nil
 }
 
 // Enroll is Adopt for a connection that the Handler is to serve, on the loop
@@ -45,7 +45,7 @@ func (ln *Listener) Enroll(loop int, nc net.Conn, context any) error {
 	l := ln.group.loopFor(loop, peer)
 	if !l.post(func() {
 		l.load.Add(1)
-		c := l.register(fd, peer, ln, true)
+		c := l.register(fd, peer, &ln.origin, true)
 		c.burst.context = context
 		l.toOpen(c)
 	}) {
@@ -92,22 +92,52 @@ func (l *loop) isCaller() bool {
 
 // takeConn closes nc, and returns its descriptor, which lives on.
 func takeConn(nc net.Conn) (fd int32, peer sockaddr, err error) {
-	filer, ok := nc.(interface{ File() (*os.File, error) })
-	if !ok {
-		return -1, peer, fmt.Errorf("esca: a %T cannot be adopted: give a *net.TCPConn or a *net.UnixConn", nc)
-	}
-	f, err := filer.File()
+	fd, err = takeFDOf(nc)
 	if err != nil {
 		return -1, peer, err
 	}
-	defer f.Close()
-	dup, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	sa, _ := unix.Getpeername(int(fd))
+	peer, _ = sockaddrFrom(sa)
+	return fd, peer, nil
+}
+
+// takeFDOf is takeConn without the peer.
+func takeFDOf(nc net.Conn) (int32, error) {
+	dup, err := dupOf(nc)
 	if err != nil {
-		return -1, peer, os.NewSyscallError("dup", err)
+		return -1, err
 	}
 	nc.Close()
 	unix.SetNonblock(dup, true)
-	sa, _ := unix.Getpeername(dup)
-	peer, _ = sockaddrFrom(sa)
-	return int32(dup), peer, nil
+	return int32(dup), nil
+}
+
+// dupOf returns a duplicate of nc's descriptor.
+func dupOf(nc net.Conn) (dup int, err error) {
+	switch nc := nc.(type) {
+	case *net.TCPConn, *net.UnixConn: // which need no file for it
+		return dupRaw(nc.(syscall.Conn))
+	case interface{ File() (*os.File, error) }:
+		f, err := nc.File()
+		if err != nil {
+			return -1, err
+		}
+		defer f.Close()
+		dup, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		return dup, os.NewSyscallError("dup", err)
+	}
+	return -1, fmt.Errorf("esca: a %T cannot be adopted: give a *net.TCPConn or a *net.UnixConn", nc)
+}
+
+// dupRaw is dupOf by the descriptor itself; the socket stays non-blocking.
+func dupRaw(c syscall.Conn) (dup int, err error) {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := rc.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if cerr != nil {
+		return -1, cerr
+	}
+	return dup, os.NewSyscallError("dup", err)
 }

@@ -27,18 +27,22 @@ type Burst Conn
 
 // burst is what a Conn knows of being served.
 type burst struct {
-	served   bool // by the Handler; otherwise it belongs to whoever has it
-	opening  bool // Handler.Open is still to return
-	queued   bool // in loop.toServe
-	poked    bool // to be served though nothing has come
-	over     bool // Read has reported boundary
-	news     bool // since the last burst began something was read, or has come
+	served   bool  // by the Handler; otherwise it belongs to whoever has it
+	opening  bool  // Handler.Open is still to return
+	queued   bool  // in loop.toServe
+	poked    bool  // to be served though nothing has come
+	over     bool  // Read has reported boundary
+	news     bool  // since the last burst began something was read, or has come
+	paused   bool  // nothing is taken in, nor given to the Handler
+	pokeAt   int32 // poke when less is queued; 0: not
 	ended    Ended
 	pinned   int8  // how many SetReadDeadline to ignore; <0: all
 	slow     uint8 // see policy
 	boundary error // at a boundary: what Read reports instead of waiting
 	context  any
 	onGone   func()
+	onEnd    func() // see OnPeerEnd
+	anyhow   bool
 }
 
 // Conn returns the connection.

@@ -33,6 +33,7 @@ type Conn struct {
 
 	isDirty  bool  // in loop.dirty
 	watched  bool  // registered with the epoll, or about to be
+	guest    bool  // dialled: Listener.Wait does not wait for it
 	rdl, wdl int64 // deadlines; 0: none
 	timer    timer
 
@@ -42,7 +43,14 @@ type Conn struct {
 	since int64 // when it was accepted
 	peer  sockaddr
 	addrs *[2]net.Addr // local, remote; nil until somebody asks
-	ln    *Listener
+	from  *origin
+}
+
+// origin is what connections have in common that were accepted at one address, or
+// dialled on one network.
+type origin struct {
+	network string   // as it was given to Listen, or Dial; errors show it
+	addr    net.Addr // listened on; nil: dialled
 }
 
 var _ interface {
@@ -53,9 +61,9 @@ var _ interface {
 
 // register makes fd, which must be non-blocking, a connection of l; served: for the
 // Handler, which is to be asked first (toOpen).
-func (l *loop) register(fd int32, peer sockaddr, ln *Listener, served bool) *Conn {
+func (l *loop) register(fd int32, peer sockaddr, from *origin, served bool) *Conn {
 	l.gens = (l.gens + 1) & poller.GenMask
-	c := &Conn{l: l, fd: fd, gen: l.gens, peer: peer, ln: ln, since: clockNow()}
+	c := &Conn{l: l, fd: fd, gen: l.gens, peer: peer, from: from, since: clockNow()}
 	c.in.slot, c.in.lent, c.out.entry = -1, -1, -1
 	c.burst.served = served
 	c.timer.c = c
@@ -64,8 +72,13 @@ func (l *loop) register(fd int32, peer sockaddr, ln *Listener, served bool) *Con
 	}
 	l.conns[fd] = c
 	l.open++
+	l.tidy.most = max(l.tidy.most, l.open)
 	l.sh.SetInterest(fd, c.gen, poller.HarvestRecv)
-	if !served {
+	switch {
+	case served:
+	case l.away():
+		c.watch()
+	default:
 		c.enroll()
 	}
 	return c
@@ -116,6 +129,9 @@ func (c *Conn) arrived() {
 	case !c.readers.empty():
 		c.hold()
 		c.readers.wakeAll(c.l)
+	case c.burst.paused:
+		c.hold()
+		c.copyOut()
 	case c.servable():
 		c.serve()
 	default:

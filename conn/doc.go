@@ -7,6 +7,7 @@
 //	             │            ▼
 //	  Accept ◄───┤          Conn   any goroutine may use it, like any net.Conn
 //	  Serve(h) ◄─┘          Burst  the same connection, as its Handler sees it
+//	  Dialer ──► net.Dialer ──► Conn
 //
 // # Who may touch what
 //
@@ -100,6 +101,7 @@
 //	backlog   bytes of a connection that are not in the table
 //	message   what one sendmmsg or recvmmsg has for one peer: a datagram, or several
 //	batch     the messages of one sendmmsg
+//	pause     to keep both the harvest and the Handler off a connection, for the Handler's sake
 //	linger    what happens between Close and the end of the descriptor, within a limit
 //
 // # Workers
@@ -113,6 +115,20 @@
 // A handler may lock its goroutine to its thread (runtime.LockOSThread); while
 // it is locked a wait blocks the driver, which is then left behind. A lock that
 // outlives Serve is undone, as the worker goes on to serve other connections.
+//
+// # Dialled connections
+//
+// A Dialer connects by package net and then takes the descriptor onto a loop. Nobody
+// serves such a connection: like one that Accept returns it belongs to whoever has it. If
+// that is a worker that is a coroutine, of whatever loop, its waits yield to its own loop
+// (await); a loop that has something for a worker of another leaves it in that one's
+// handover. Loops that nobody else has made live from the first connection to the last.
+//
+// # Memory
+//
+// What a connection holds depends on what it does: a worker while a burst lasts, a slot
+// while what it has received is unread, its backlog. A loop that a crowd has left gives
+// its part of that back (tidy); workers and slots are otherwise kept for the next.
 //
 // On systems other than Linux on amd64 and arm64, Listen and ListenPacket stand on package
 // net; there is no Serve.

@@ -59,6 +59,7 @@ func (c *Conn) close() {
 	case e.calls > 0 || c.l.away() || !c.finishNow():
 		c.startFlushing()
 	}
+	c.noticeEnd()
 }
 
 // unseen reports whether the socket holds bytes that nobody has been told of: what has
@@ -201,6 +202,10 @@ func (c *Conn) gone() {
 	}
 	l.open--
 	l.load.Add(-1)
+	if c.guest {
+		l.guests--
+		l.group.unuse()
+	}
 	l.timers.remove(&c.timer)
 	c.dropInput()
 	c.fd, c.out.backlog, c.end.state = -1, nil, endGone

@@ -20,5 +20,5 @@ func (c *Conn) opError(op string, err error) error {
 	if errno, ok := err.(unix.Errno); ok {
 		err = os.NewSyscallError(op, errno) // "read" and "write", as package net says
 	}
-	return &net.OpError{Op: op, Net: c.ln.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	return &net.OpError{Op: op, Net: c.from.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }

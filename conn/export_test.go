@@ -27,3 +27,28 @@ func (ln *Listener) Dump() (s string) {
 	}
 	return s
 }
+
+// Ended is closed when every loop of ln has ended.
+func (ln *Listener) Ended() <-chan struct{} { return ln.group.ended() }
+
+// SharedLoops is closed when the loops in common have ended that there are now; nil:
+// there are none.
+func SharedLoops() <-chan struct{} {
+	sharedLoops.mu.Lock()
+	defer sharedLoops.mu.Unlock()
+	if sharedLoops.g == nil {
+		return nil
+	}
+	return sharedLoops.g.ended()
+}
+
+func (g *group) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		for _, l := range g.loops {
+			<-l.done
+		}
+		close(ended)
+	}()
+	return ended
+}

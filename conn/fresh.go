@@ -50,6 +50,9 @@ func (c *Conn) greeted(e *poller.Entry) {
 	case e.Ret == 0:
 		c.endInput(0)
 	case errno == unix.EAGAIN, errno == unix.EINTR:
+		if c.burst.paused {
+			c.hold()
+		}
 		c.watch()
 		return
 	default:
@@ -59,13 +62,16 @@ func (c *Conn) greeted(e *poller.Entry) {
 	case c.end.state != endOpen:
 		c.hold()
 		c.dirty()
-	case c.servable() && c.readers.empty():
+	case c.servable() && c.readers.empty() && !c.burst.paused:
 		c.burst.news = true
 		c.serveNextTurn()
 	default:
 		c.hold()
 		c.burst.news = true
 		c.readers.wakeAll(l)
+	}
+	if c.burst.paused {
+		c.copyOut()
 	}
 }
 

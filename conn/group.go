@@ -5,6 +5,7 @@ package conn
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/escahttp/esca/poller"
 )
@@ -17,6 +18,9 @@ type group struct {
 	loops   []*loop
 	watcher *watcher
 	handler Handler // nil: connections go to Accept
+
+	uses   atomic.Int32 // dialled connections, and those about to be
+	unused *time.Timer  // ends the group when it has no uses; nil: it is a Listener's
 
 	running atomic.Int32 // loops that are not yet cleaned up
 	closing bool
@@ -97,11 +101,19 @@ func (g *group) close() {
 // whether that is so.
 func (l *loop) cleanUp() bool {
 	l.workers.endAll()
-	if l.open > 0 || l.workers.all > 0 || len(l.posted) > 0 || !l.closeHandover() {
+	if l.open > l.guests || l.workers.all > 0 || len(l.posted) > 0 || !l.closeHandover() {
 		return false
 	}
-	l.alarm.timer.Stop()
-	l.release()
+	if l.guests == 0 {
+		l.alarm.timer.Stop()
+		l.release()
+	}
+	if !l.isServed() {
+		close(l.served)
+	}
+	if l.guests > 0 {
+		return false
+	}
 	close(l.done)
 	if l.group.running.Add(-1) == 0 {
 		close(l.group.watcher.quit)

@@ -7,15 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// handover is where other loops leave connections that they have accepted for
-// this one. It has a lock of its own: a loop that waited for another's lock with
-// its own held could wait for ever.
+// handover is where other loops leave connections that they have accepted for this
+// one, and workers of it that waited for a connection of theirs. It has a lock of its
+// own: a loop that waited for another's lock with its own held could wait for ever.
 type handover struct {
 	mu      sync.Mutex
 	conns   []arrival
+	woken   []*worker
 	spare   []arrival   // empty, to be conns next
 	waiting atomic.Bool // there are some
-	closed  bool        // the loop picks up nothing any more
+	parked  atomic.Bool // the driver is, or about to: it has to be woken
+	closed  bool        // the loop picks up no connection any more
 }
 
 // arrival is an accepted connection on its way to its loop.
@@ -33,13 +35,29 @@ func (l *loop) hand(a arrival) bool {
 	if h.closed {
 		return false
 	}
-	if h.conns = append(h.conns, a); !h.waiting.Swap(true) {
-		l.ep.Wake() // open for as long as h is not closed
-	}
+	h.conns = append(h.conns, a)
+	h.told(l)
 	return true
 }
 
-// pickUp makes connections of what other loops have left.
+// told has l look. Its epoll is open: h is not closed, or a worker of it is busy.
+func (h *handover) told(l *loop) {
+	if !h.waiting.Swap(true) && h.parked.Load() {
+		l.ep.Wake()
+	}
+}
+
+// wakeFromOutside has l resume w. For who holds another loop's lock; l lives for as
+// long as w waits.
+func (l *loop) wakeFromOutside(w *worker) {
+	h := &l.handover
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.woken = append(h.woken, w)
+	h.told(l)
+}
+
+// pickUp makes connections of what other loops have left, and wakes the workers.
 func (l *loop) pickUp() {
 	h := &l.handover
 	if !h.waiting.Load() {
@@ -48,6 +66,11 @@ func (l *loop) pickUp() {
 	h.mu.Lock()
 	conns := h.conns
 	h.conns, h.spare = h.spare, nil
+	for _, w := range h.woken {
+		l.wakeWorker(w)
+	}
+	clear(h.woken)
+	h.woken = h.woken[:0]
 	h.waiting.Store(false)
 	h.mu.Unlock()
 	for _, a := range conns {

@@ -28,15 +28,16 @@ import (
 // slot that it had begun with before it was told to keep off, or report the end; until
 // that look is over (late) nobody receives by himself, or he would get ahead of it.
 type input struct {
-	state inState
-	more  bool       // the socket may hold what was not received; between ticks never in flowing
-	hup   bool       // the peer has ended its stream, or all has failed: no further edge will say so
-	bulky bool       // what comes does not fit into a slot: see Burst.TryRead
-	late  bool       // the harvest was told to keep off in the middle of a look, which may bring a slot yet
-	err   unix.Errno // in ended: why; 0: the peer has ended its stream
-	slot  int32      // that buf lies in, or -1
-	lent  int32      // slot that Burst.Input has given out, or -1
-	buf   []byte     // received, not read; empty in flowing
+	state  inState
+	more   bool       // the socket may hold what was not received; between ticks never in flowing
+	hup    bool       // the peer has ended its stream, or all has failed: no further edge will say so
+	failed bool       // the epoll has reported that all has failed
+	bulky  bool       // what comes does not fit into a slot: see Burst.TryRead
+	late   bool       // the harvest was told to keep off in the middle of a look, which may bring a slot yet
+	err    unix.Errno // in ended: why; 0: the peer has ended its stream
+	slot   int32      // that buf lies in, or -1
+	lent   int32      // slot that Burst.Input has given out, or -1
+	buf    []byte     // received, not read; empty in flowing
 }
 
 type inState uint8
@@ -66,7 +67,9 @@ func (c *Conn) take(ev *poller.Event) bool {
 	in := &c.in
 	const hangup = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	in.hup = in.hup || ev.Mask&hangup != 0
+	in.failed = in.failed || ev.Mask&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 	c.burst.news = true
+	defer c.noticeEnd()
 	switch {
 	case ev.Slot >= 0:
 		c.harvested(ev)
@@ -109,6 +112,7 @@ func (c *Conn) endInput(why unix.Errno) {
 	if c.in.state != inEnded {
 		c.hold()
 		c.in.state, c.in.more, c.in.err = inEnded, false, why
+		c.noticeEnd()
 	}
 }
 
@@ -148,7 +152,7 @@ func (l *loop) inTime() {
 // settle lets the harvest receive again if all that has come was read.
 func (c *Conn) settle() {
 	in := &c.in
-	if len(in.buf) > 0 || in.more || in.bulky {
+	if len(in.buf) > 0 || in.more || in.bulky || c.burst.paused {
 		return
 	}
 	switch in.state {
@@ -177,6 +181,7 @@ func (c *Conn) consume(p []byte) int {
 		if in.state == inHeld {
 			c.settle()
 		}
+		c.noticeEnd()
 	}
 	return n
 }

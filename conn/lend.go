@@ -14,8 +14,9 @@ import (
 // whichever is first. more says that the socket may hold more, which TryRead gets.
 // When nothing is left, err says what has ended the stream: io.EOF, or an
 // *os.SyscallError of the read or write that failed, or os.ErrDeadlineExceeded if the
-// write deadline has passed with something still to be sent. Only within Serve, and
-// not together with Read.
+// write deadline has passed with something still to be sent. While the connection is
+// paused there is nothing, or the error of a write. Only within Serve, and not together
+// with Read.
 func (b *Burst) Input() (p []byte, more bool, err error) {
 	c := b.Conn()
 	c.l.mu.Lock()
@@ -25,7 +26,9 @@ func (b *Burst) Input() (p []byte, more bool, err error) {
 	switch {
 	case c.end.state != endOpen:
 		return nil, false, net.ErrClosed
-	case len(in.buf) > 0:
+	case c.burst.paused && o.state != outFailed:
+		return nil, false, nil
+	case len(in.buf) > 0 && !c.burst.paused:
 		p = in.buf
 		in.buf, in.lent, in.slot = nil, in.slot, -1
 		c.burst.news = true
@@ -39,6 +42,22 @@ func (b *Burst) Input() (p []byte, more bool, err error) {
 		return nil, false, syscallError("read", in.reason())
 	}
 	return nil, in.more, nil
+}
+
+// Unread puts back p, which Read has read: the next Read gets it first. p is copied.
+// The Handler's own calls only.
+func (b *Burst) Unread(p []byte) {
+	c := b.Conn()
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if len(p) == 0 || c.end.state != endOpen {
+		return
+	}
+	in := &c.in
+	in.buf = append(append(make([]byte, 0, len(p)+len(in.buf)), p...), in.buf...)
+	c.freeSlot(&in.slot)
+	c.hold()
+	c.burst.news = true
 }
 
 // syscallError wraps what the system has said, and leaves everything else.
@@ -60,7 +79,7 @@ func (b *Burst) TryRead(p []byte) int {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	in := &c.in
-	if len(p) == 0 || c.end.state != endOpen || in.state == inReceiving || in.state == inEnded || in.late || len(in.buf) > 0 || !in.more {
+	if len(p) == 0 || c.burst.paused || c.end.state != endOpen || in.state == inReceiving || in.state == inEnded || in.late || len(in.buf) > 0 || !in.more {
 		return 0
 	}
 	was := in.bulky

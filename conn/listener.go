@@ -16,8 +16,7 @@ import (
 // Listener is a listening address and the loops that serve what is accepted
 // there. It is used in one of two ways: Accept, as any net.Listener, or Serve.
 type Listener struct {
-	network    string // as it was given to Listen; errors show it
-	addr       net.Addr
+	origin
 	group      *group
 	unlink     string       // the unix socket's file, removed by Close
 	inner      net.Listener // taken over, or nil
@@ -70,7 +69,7 @@ func newListener(network string, socks []int32, addr net.Addr, o options) (*List
 		closeAll(socks)
 		return nil, err
 	}
-	ln := &Listener{network: network, addr: addr, group: g, fds: socks, closed: make(chan struct{})}
+	ln := &Listener{origin: origin{network, addr}, group: g, fds: socks, closed: make(chan struct{})}
 	ln.queue.init()
 	g.start()
 	return ln, nil
@@ -167,11 +166,11 @@ func (ln *Listener) closedError(op string) error {
 	return &net.OpError{Op: op, Net: ln.network, Addr: ln.addr, Err: net.ErrClosed}
 }
 
-// Wait blocks until every loop has ended, which they do after Close when the
-// last connection is closed.
+// Wait blocks until, after Close, the last connection is closed. Those that were
+// dialled (Dialer.Listener) do not count: their loop lives on until they are closed too.
 func (ln *Listener) Wait() {
 	for _, l := range ln.group.loops {
-		<-l.done
+		<-l.served
 	}
 }
 

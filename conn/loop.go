@@ -36,6 +36,7 @@ type loop struct {
 	running *worker // in phaseUser: whose code it is; nil: a hook's
 	userSeq uint64  // counts entries into user code, for the watcher
 	closing bool
+	served  chan struct{} // closed when the loop is closing and has dialled connections at the most
 	done    chan struct{} // closed when the last driver has cleaned up
 
 	// The tick under way; a driver that takes over goes on with it.
@@ -47,6 +48,7 @@ type loop struct {
 	conns   []*Conn // by descriptor
 	gens    uint32  // generation of the connection registered last
 	open    int
+	guests  int      // of them dialled
 	freed   []int32  // slots given back while the driver was away
 	frames  []*frame // spare
 	discard []byte   // where what nobody wants is received
@@ -64,9 +66,11 @@ type loop struct {
 	accepts accepts
 	packets *packetLoop // of a loop of datagrams; nil: it has connections
 	stats   loopStats
+	tidy    tidy
 
 	handover handover
 	load     atomic.Int32 // connections here, or on their way here
+	values   map[any]any  // by *PerLoop
 }
 
 // phase is where the driver is.
@@ -103,7 +107,7 @@ func newLoop(g *group) (*loop, error) {
 		ep.Close()
 		return nil, err
 	}
-	l := &loop{group: g, ep: ep, sh: sh, be: inOrder(be), done: make(chan struct{})}
+	l := &loop{group: g, ep: ep, sh: sh, be: inOrder(be), served: make(chan struct{}), done: make(chan struct{})}
 	l.lookFn = l.look
 	l.accepts.fd = -1
 	l.alarm.init(l)
@@ -141,6 +145,7 @@ func (l *loop) tick(me uint64) bool {
 			l.flushIfLate()
 		}
 	}
+	l.pickUp()
 	l.inTime()
 	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) || !l.receiveMore(me) || !l.retire(me) {
 		return false
@@ -184,18 +189,23 @@ func (l *loop) look() bool {
 		l.others.owed = false
 		l.mu.Lock()
 		l.phase, l.now = phaseAwake, clockNow()
+		l.handover.parked.Store(false)
 		return true
 	}
 	m, err := l.be.Tick(l.table.n)
 	l.mu.Lock()
+	if l.phase == phaseParked {
+		l.handover.parked.Store(false)
+	}
 	l.phase = phaseAwake
 	l.afterTick(m, err)
 	switch at := l.nextTimer(); {
-	case m == 0 && !l.hasWork() && (at == 0 || at > l.now):
+	case m == 0 && (at == 0 || at > l.now) && l.mayPark():
 		l.others.since = 0
 		l.alarm.set(at)
 		l.stats.observe(l)
 	case l.looks == 1 && l.others.are(m):
+		l.handover.parked.Store(true)
 		l.ep.Wake()
 	default:
 		return true
@@ -234,7 +244,7 @@ func (l *loop) logf(format string, args ...any) {
 // nextTimer is when the first thing is due that has a time; 0: nothing has.
 func (l *loop) nextTimer() int64 {
 	at := l.timers.first()
-	for _, t := range [...]int64{l.accepts.retryAt, l.workers.trimAt} {
+	for _, t := range [...]int64{l.accepts.retryAt, l.workers.trimAt, l.tidy.at} {
 		if t != 0 && (at == 0 || t < at) {
 			at = t
 		}
@@ -242,10 +252,21 @@ func (l *loop) nextTimer() int64 {
 	return at
 }
 
+// mayPark reports whether the driver may. Whoever hands something over from now on
+// wakes it, as what he did before is seen here.
+func (l *loop) mayPark() bool {
+	l.handover.parked.Store(true)
+	may := !l.hasWork()
+	if !may {
+		l.handover.parked.Store(false)
+	}
+	return may
+}
+
 // hasWork reports whether the driver must not park.
 func (l *loop) hasWork() bool {
 	return len(l.posted) > 0 || len(l.late) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 || len(l.workers.retired) > 0 ||
-		l.closing && l.open == 0 && l.workers.all == 0 || l.accepts.again && l.accepts.retryAt == 0 || l.packets.hasWork() || l.handover.waiting.Load()
+		l.closing && l.mayEnd() || l.accepts.again && l.accepts.retryAt == 0 || l.packets.hasWork() || l.handover.waiting.Load()
 }
 
 // wake ends the park under way, if there is one. Called with the lock.
@@ -269,9 +290,17 @@ func (l *loop) post(fn func()) bool {
 	return true
 }
 
-func (l *loop) isClosed() bool {
+// mayEnd reports whether cleanUp would get further than it has.
+func (l *loop) mayEnd() bool {
+	return l.workers.all == 0 && (l.open == 0 || l.open == l.guests && !l.isServed())
+}
+
+func (l *loop) isServed() bool { return isDone(l.served) }
+func (l *loop) isClosed() bool { return isDone(l.done) }
+
+func isDone(ch chan struct{}) bool {
 	select {
-	case <-l.done:
+	case <-ch:
 		return true
 	default:
 		return false

@@ -28,6 +28,7 @@ func (s *loopStats) count(l *loop, events int) {
 func (s *loopStats) observe(l *loop) {
 	s.table = *l.be.Counts()
 	l.workers.planTrim(l.now)
+	l.tidy.plan(l)
 }
 
 func (l *loop) addStats(s *Stats) {
@@ -48,7 +49,8 @@ func (l *loop) addStats(s *Stats) {
 	}
 	idle := l.workers.countIdle()
 	s.Open += l.open
-	s.Idle += l.open - (l.workers.all - idle)
+	s.Dialled += l.guests
+	s.Idle += l.open - l.guests - (l.workers.all - idle)
 	s.Workers += l.workers.all
 	s.IdleWorkers += idle
 }

@@ -114,6 +114,20 @@ func events() (evs []event) {
 		w.c.greet()
 		return true
 	})
+	add("Pause", func(w *world) bool {
+		if w.c.end.state != endOpen || w.c.burst.paused || !w.c.burst.served {
+			return false
+		}
+		w.c.pause()
+		return true
+	})
+	add("Resume", func(w *world) bool {
+		if w.c.end.state != endOpen || !w.c.burst.paused {
+			return false
+		}
+		w.c.resume()
+		return true
+	})
 	add("burst", func(w *world) bool { return w.burst() })
 	add("EPOLLOUT", func(w *world) bool { return w.event(unix.EPOLLOUT, 0) })
 	add("input", func(w *world) bool { return w.event(unix.EPOLLIN, 0) })

@@ -148,8 +148,10 @@ func (w *world) burst() bool {
 		return false
 	}
 	w.l.toServe, w.c.burst.queued = nil, false
-	w.c.dropInput()
-	w.c.in.more = false
+	if !w.c.burst.paused {
+		w.c.dropInput()
+		w.c.in.more = false
+	}
 	w.c.settle()
 	w.c.watch()
 	return true
@@ -163,7 +165,7 @@ func (w *world) key() string {
 		entries += fmt.Sprint(w.l.sh.Entries[i].NR, w.l.sh.Entries[i].Flags, " ")
 	}
 	return fmt.Sprint(w.l.phase, in.state, in.more, in.hup, o.state, o.fin, o.locked, o.armed, o.told, len(o.backlog), w.c.pending(), w.c.wdl != 0,
-		e.state, e.abort, e.limit != 0, w.c.timer.i != 0, w.c.isDirty, w.c.watched, w.added, len(w.l.toServe), w.writes, w.shut, w.closed, len(w.sent) == len(w.wrote), entries)
+		e.state, e.abort, e.limit != 0, w.c.timer.i != 0, w.c.isDirty, w.c.watched, w.c.burst.paused, w.added, len(w.l.toServe), w.writes, w.shut, w.closed, len(w.sent) == len(w.wrote), entries)
 }
 
 // check is what holds in every state.
@@ -192,6 +194,9 @@ func (w *world) check() {
 	if o.state != outFailed && !w.closed {
 		is(len(w.sent)+w.c.pending() == len(w.wrote) || w.l.phase == phaseCrossing, fmt.Sprintf("of %d bytes %d are sent and %d to be", len(w.wrote), len(w.sent), w.c.pending()))
 	}
+	if w.c.burst.paused && e.state == endOpen {
+		is(w.c.in.state >= inHeld && w.c.in.slot < 0, "paused, and takes input in, or a slot")
+	}
 	if e.state == endFlushing || e.state == endDiscarding {
 		is(e.limit != 0 && w.c.timer.i != 0, "ends without a limit")
 	}
@@ -204,6 +209,7 @@ func (w *world) check() {
 // settle makes the kernel willing, and sees where that leads.
 func (w *world) settle() {
 	w.fate = takesAll
+	w.c.resume()
 	if w.c.out.locked {
 		w.c.unlockOutput()
 	}

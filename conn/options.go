@@ -43,6 +43,7 @@ type options struct {
 	steals    bool
 	control   func(network, address string, c syscall.RawConn) error
 	linux     linuxOptions
+	values    map[any]any
 }
 
 func buildOptions(opts []Option) options {
@@ -86,7 +87,8 @@ func WithDispatch(d Dispatch) Option { return func(o *options) { o.dispatch = d 
 // than about a millisecond (eleven at the most, if no handler of the process has done
 // so within the last second, and no other loop turns), and given to another driver.
 // Default true. Without,
-// what a loop runs never runs at once, and a handler that blocks stops its loop.
+// what a loop runs never runs at once, and a handler that blocks stops its loop: for
+// good, if it waits for a lock that one has which itself waits for a connection.
 func WithSteals(on bool) Option { return func(o *options) { o.steals = on } }
 
 // WithThreads locks each loop to an operating system thread of its own, which it

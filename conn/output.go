@@ -167,6 +167,10 @@ func (c *Conn) afterSend(all bool) {
 	if len(o.backlog) < c.l.group.opt.highWater {
 		c.writers.wakeAll(c.l)
 	}
+	if at := int(c.burst.pokeAt); at > len(o.backlog) {
+		c.burst.pokeAt = 0
+		c.serveLater()
+	}
 }
 
 // writableAgain is told that the socket takes more, or that sending will tell why
@@ -214,6 +218,7 @@ func (c *Conn) failOutput(err error) {
 	c.writers.wakeAll(c.l)
 	c.readers.wakeAll(c.l)
 	c.dirty()
+	c.noticeEnd()
 	if c.end.state == endOpen {
 		c.serveLater() // nobody may be waiting: the Handler is to hear of it
 	}

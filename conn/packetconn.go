@@ -94,23 +94,6 @@ func newPacketConn(nc any) (*PacketConn, error) {
 	return c, nil
 }
 
-// dup returns a duplicate of the descriptor.
-func (c *PacketConn) dup() (int32, error) { return dupOf(c.nc) }
-
-// dupOf is File of package net's, but that it leaves the socket non-blocking.
-func dupOf(c syscall.Conn) (int32, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	dup := -1
-	cerr := raw.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
-	if err = errors.Join(cerr, os.NewSyscallError("dup", err)); err != nil {
-		return -1, err
-	}
-	return int32(dup), nil
-}
-
 // ReadFrom receives a datagram; what of it does not fit into p is lost.
 func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) { return c.nc.ReadFrom(p) }
 

@@ -122,15 +122,15 @@ func (ln *PacketListener) openFurther() (fds []int32, err error) {
 			closeAll(fds)
 		}
 	}()
-	first, err := ln.dup()
+	first, err := dupRaw(ln.nc)
 	if err != nil {
 		return nil, err
 	}
-	fds = append(fds, first)
+	fds = append(fds, int32(first))
 	if ln.network == "unixgram" || ln.opt.loops == 1 {
 		return fds, nil
 	}
-	if err := unix.SetsockoptInt(int(first), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+	if err := unix.SetsockoptInt(first, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 		return fds, fmt.Errorf("esca: a socket for each loop needs SO_REUSEPORT: %w", err)
 	}
 	for range ln.opt.loops - 1 {
@@ -138,17 +138,17 @@ func (ln *PacketListener) openFurther() (fds []int32, err error) {
 		if err != nil {
 			return fds, err
 		}
-		fd, err := dupOf(pc.(syscall.Conn))
+		fd, err := dupRaw(pc.(syscall.Conn))
 		pc.Close()
 		if err != nil {
 			return fds, err
 		}
 		for _, opt := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} { // SetReadBuffer may have been called; the kernel doubles
-			if v, err := unix.GetsockoptInt(int(first), unix.SOL_SOCKET, opt); err == nil {
-				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, opt, v/2)
+			if v, err := unix.GetsockoptInt(first, unix.SOL_SOCKET, opt); err == nil {
+				unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, v/2)
 			}
 		}
-		fds = append(fds, fd)
+		fds = append(fds, int32(fd))
 	}
 	return fds, nil
 }

@@ -22,7 +22,7 @@ func (c *Conn) wantsServing() bool {
 }
 
 // hasNews reports whether there is input that no burst has left as it was.
-func (c *Conn) hasNews() bool { return c.in.unread() && c.burst.news }
+func (c *Conn) hasNews() bool { return c.in.unread() && c.burst.news && !c.burst.paused }
 
 // serve starts a burst, inline or on a goroutine, if there is reason to.
 func (c *Conn) serve() {
@@ -142,23 +142,35 @@ func (l *loop) serveAgain(me uint64) bool {
 	return true
 }
 
+// reader is the worker that what is read of c is counted for: c's, or that which
+// the loop runs, if it is the caller and c an upstream's connection.
+func (c *Conn) reader() *worker {
+	if c.worker != nil {
+		return c.worker
+	}
+	if w := c.l.running; w != nil && w.isCaller() {
+		return w
+	}
+	return nil
+}
+
 // charge counts n bytes read in the burst under way.
 func (c *Conn) charge(n int) {
-	if c.worker != nil {
-		c.worker.used += n
+	if w := c.reader(); w != nil {
+		w.used += n
 	}
 }
 
-// hasHadTurn reports whether the caller is c's inline worker, and has read enough.
+// hasHadTurn reports whether the caller is an inline worker that has read enough.
 func (c *Conn) hasHadTurn() bool {
-	w := c.worker
-	return w != nil && w.used >= turnBytes && c.isCoroutine(w)
+	w := c.reader()
+	return w != nil && w.used >= turnBytes && w.isCaller() && w.isCoroutine()
 }
 
-// giveTurn has the caller, c's inline worker, go on after the loop's next look. Left
+// giveTurn has the caller, reader's, go on after the loop's next look. Left
 // behind or not: whoever resumed it takes it back.
 func (c *Conn) giveTurn() {
-	l, w := c.l, c.worker
+	l, w := c.l, c.reader()
 	l.later = append(l.later, w)
 	l.wake()
 	l.mu.Unlock()
@@ -166,8 +178,8 @@ func (c *Conn) giveTurn() {
 	l.mu.Lock()
 }
 
-// isCoroutine reports whether the caller is the coroutine of w and can be switched
+// isCoroutine reports whether w, which is the caller, is a coroutine and can be switched
 // away from.
-func (c *Conn) isCoroutine(w *worker) bool {
-	return w.kind == inlineWorker && w.isCaller() && !threadLocked(c.l.workers.lockWord)
+func (w *worker) isCoroutine() bool {
+	return w.kind == inlineWorker && !threadLocked(w.l.workers.lockWord)
 }

@@ -22,7 +22,8 @@ type Stats struct {
 	PacketsDropped uint64 // and not sent: over the queue, or the kernel has refused them
 
 	Open        int // connections
-	Idle        int // of them without a worker
+	Dialled     int // of them by a Dialer
+	Idle        int // of the others, without a worker
 	Workers     int // busy and idle
 	IdleWorkers int
 }

@@ -25,11 +25,14 @@ func (q *waitq) wakeAll(l *loop) {
 	for w := q.head; w != nil; {
 		next := w.next
 		w.next = nil
-		if w.w != nil {
-			l.wakeWorker(w.w)
-		} else {
+		switch {
+		case w.w == nil:
 			l.others.readied = true
 			w.wake <- struct{}{}
+		case w.w.l == l:
+			l.wakeWorker(w.w)
+		default:
+			w.w.l.wakeFromOutside(w.w)
 		}
 		w = next
 	}
@@ -48,12 +51,22 @@ func (l *loop) wakeWorker(w *worker) {
 	l.wake()
 }
 
-// await waits in q, without the lock, until someone wakes it. The worker of c
-// yields to the loop; any other goroutine parks. Callers look again at what they
-// wait for.
+// caller returns the worker that calls, c's as a rule, or nil.
+func (c *Conn) caller() *worker {
+	for _, w := range [...]*worker{c.worker, c.l.running} {
+		if w != nil && w.isCaller() {
+			return w
+		}
+	}
+	return callingWorker()
+}
+
+// await waits in q, without the lock, until someone wakes it. A worker that is a
+// coroutine yields to its loop, be it c's or another: who waits for an upstream keeps
+// no loop. Any other goroutine parks. Callers look again at what they wait for.
 func (c *Conn) await(q *waitq) {
 	l := c.l
-	w := c.worker
+	w := c.caller()
 	c.watch()
 	if q == &c.writers {
 		c.out.waiting++
@@ -62,7 +75,7 @@ func (c *Conn) await(q *waitq) {
 			c.dirty() // the driver may be parked by then, with the result still to be looked at
 		}
 	}
-	if w != nil && !w.leftBehind && c.isCoroutine(w) {
+	if w != nil && w.isCoroutine() && (w.l != l || !w.leftBehind) {
 		q.push(&w.waiter)
 		c.arm()
 		l.mu.Unlock()
@@ -74,7 +87,7 @@ func (c *Conn) await(q *waitq) {
 	q.push(p)
 	c.arm()
 	l.mu.Unlock()
-	if w != nil && w.kind == spawnedWorker && w.isCaller() {
+	if w != nil && w.kind == spawnedWorker {
 		began := clockNow()
 		<-p.wake
 		w.waited += clockNow() - began

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -120,8 +121,15 @@ func (ws *workers) countIdle() (n int) {
 	return n
 }
 
-// trimPeriod is how often workers that were not needed are ended.
-const trimPeriod = 10 * time.Second
+// trimPeriod is how often workers that were not needed are ended; of those that a
+// crowd of connections has left, all but keptWorkers at once.
+const (
+	trimPeriod  = 10 * time.Second
+	keptWorkers = 64
+)
+
+// retireAtOnce is how many are ended in a tick: some tens of microseconds' work.
+const retireAtOnce = 64
 
 // planTrim says when the workers that are not needed are to be ended.
 func (ws *workers) planTrim(now int64) {
@@ -133,8 +141,8 @@ func (ws *workers) planTrim(now int64) {
 	}
 }
 
-// retire ends workers: those that were not needed for a while, by halves until none
-// is idle, and those of a loop that is closing. What a Handler has left to do in
+// retire ends workers: those that were not needed for a while, the last by halves until
+// none is idle, and those of a loop that is closing. What a Handler has left to do in
 // one that waits in Next is user code. False: the driver is to stop.
 func (l *loop) retire(me uint64) bool {
 	ws := &l.workers
@@ -143,41 +151,46 @@ func (l *loop) retire(me uint64) bool {
 		ws.trimAt = 0
 		ws.planTrim(l.now)
 	}
-	for len(ws.retired) > 0 && l.gen == me {
+	if t := &l.tidy; t.at != 0 && t.at <= l.now {
+		l.tidyUp()
+	}
+	for n := 0; len(ws.retired) > 0 && l.gen == me && n < retireAtOnce; n++ {
 		w := ws.retired[0]
 		ws.retired[0] = nil
 		ws.retired = ws.retired[1:]
 		l.outside(nil, w.stop)
 		ws.all--
 	}
+	if len(ws.retired) == 0 {
+		ws.retired = nil
+	}
 	return l.gen == me
 }
 
 func (ws *workers) trim() {
-	for n := (min(ws.leastIdle, len(ws.idle[inlineWorker])) + 1) / 2; n > 0; n-- {
-		ws.dropFirst(inlineWorker)
-	}
-	for n := (len(ws.idle[spawnedWorker]) + 1) / 2; n > 0; n-- {
-		ws.dropFirst(spawnedWorker)
-	}
+	ws.drop(inlineWorker, surplus(min(ws.leastIdle, len(ws.idle[inlineWorker]))))
+	ws.drop(spawnedWorker, surplus(len(ws.idle[spawnedWorker])))
 	ws.leastIdle = len(ws.idle[inlineWorker])
 }
 
-func (ws *workers) dropFirst(kind workerKind) {
+// surplus is how many of n workers that were not needed are ended.
+func surplus(n int) int { return max(n-keptWorkers, (n+1)/2) }
+
+// drop ends the first n of a pool, which are the coldest.
+func (ws *workers) drop(kind workerKind, n int) {
 	pool := &ws.idle[kind]
-	w := (*pool)[0]
-	n := copy(*pool, (*pool)[1:])
-	(*pool)[n] = nil
-	*pool = (*pool)[:n]
-	ws.end(w)
+	for _, w := range (*pool)[:n] {
+		ws.end(w)
+	}
+	left := copy(*pool, (*pool)[n:])
+	clear((*pool)[left:])
+	*pool = (*pool)[:left]
 }
 
 // endAll ends every idle worker; busy ones end as they come back.
 func (ws *workers) endAll() {
-	for kind := range ws.idle {
-		for len(ws.idle[kind]) > 0 {
-			ws.dropFirst(workerKind(kind))
-		}
+	for kind, pool := range ws.idle {
+		ws.drop(workerKind(kind), len(pool))
 	}
 }
 
@@ -205,6 +218,8 @@ func (l *loop) lostWorker(w *worker) {
 // body is an inline worker.
 func (w *worker) body(yield func(struct{}) bool) {
 	w.g.Store(getg())
+	callers.Store(getg(), w)
+	defer callers.Delete(getg())
 	w.yield = yield
 	defer func() {
 		// A panic comes out of the driver, where the handler's stack is gone.
@@ -230,6 +245,17 @@ func (w *worker) call() {
 	w.finished = true
 }
 
+// callers has every worker that is a goroutine of its own, coroutines among them, by
+// that goroutine.
+var callers sync.Map
+
+// callingWorker returns the one that calls, of whatever loop, or nil.
+func callingWorker() *worker {
+	w, _ := callers.Load(getg())
+	called, _ := w.(*worker)
+	return called
+}
+
 // isCaller reports whether w is the calling goroutine.
 func (w *worker) isCaller() bool { return w.g.Load() == getg() }
 
@@ -245,6 +271,8 @@ func (l *loop) unlockThread() {
 // loop is a worker on a goroutine.
 func (w *worker) loop() {
 	w.g.Store(getg())
+	callers.Store(getg(), w)
+	defer callers.Delete(getg())
 	l := w.l
 	returned := true
 	defer func() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,9 @@ func tryRing() error {
 		return err
 	}
 	defer r.close()
+	if ringWorks.Load() {
+		return nil
+	}
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errInconclusive, err)
@@ -78,8 +82,15 @@ func tryRing() error {
 		unix.Close(fd)
 		return fmt.Errorf("io_uring cannot close: %d", e[0].Ret)
 	}
-	return u.why // or else direct calls have done it
+	if u.why == nil { // or else direct calls have done it
+		ringWorks.Store(true)
+	}
+	return u.why
 }
+
+// ringWorks: a ring has done all of it. What the kernel can it still can at the next
+// probe; whether the process may still make a ring is asked again.
+var ringWorks atomic.Bool
 
 // whyNoRing says what err, of making a ring, means.
 func whyNoRing(err error) error {

@@ -26,6 +26,41 @@
 //	Serve of other listeners        a listener that is neither from conn.Listen nor a *net.TCPListener
 //	                                or *net.UnixListener is served by fasthttp itself.
 //
+// # HTTP/2
+//
+// Clients that come over TLS and speak HTTP/2 get it (ALPN); WithHTTP2(false) turns
+// that off, WithH2C(true) takes it on ports without TLS. A handler sees no difference:
+// what is in a stream is served by fasthttp's own code as a request of HTTP/1.1 would
+// be, and ctx.Request.Header.Protocol says so too; ctx.TLSConnectionState has the
+// negotiated protocol. Frames and header compression are golang.org/x/net/http2's; the
+// connection is our own: net/http's takes six times the processor time for small
+// requests, ten at once (go test -run '^$' -bench H2 -benchtime 1000x ./server). It has a
+// goroutine, which serves short requests itself; a handler that blocks, or has a body to
+// wait for, has one of its own.
+//
+// What cannot be the same:
+//
+//	ctx.Hijack                      is refused with 505 and a line in the log.
+//	ctx.Conn()                      is the stream: its addresses, deadlines and TLS state are good, Close
+//	                                resets it, and the rest is an error.
+//	limits of connections           Concurrency and MaxConnsPerIP count connections, not streams, of which a
+//	                                connection has 250 at the most. MaxRequestsPerConn, DisableKeepalive and
+//	                                SetConnectionClose end a connection with GOAWAY: streams that are
+//	                                under way by then are still served.
+//	timeouts                        ReadTimeout is for the body of each stream, and for the client's first
+//	                                bytes; WriteTimeout for each answer, whose stream is reset, and for
+//	                                each write; IdleTimeout for a connection without streams.
+//	ReadBufferSize                  limits a request's head as always (431); of one four times that
+//	                                size, and of 64 KiB at least, no more is taken.
+//	ConnState                       is told of connections, not of streams, as by net/http.
+//	trailers of requests            with a Content-Length arrive only if a Trailer field announces them.
+//	priorities                      of streams are not looked at.
+//
+// # Context
+//
+// Context gives a handler a context.Context that ends when its client has gone. Its
+// documentation says what that is taken for.
+//
 // # gnet
 //
 // Run, Rotate, RunTLS and Stop take the place of gnet's functions; NewGnet has the
@@ -48,6 +83,15 @@
 //	SetDeadline and its sisters     work; gnet refuses them. One that passes closes the connection,
 //	                                and OnClose gets os.ErrDeadlineExceeded.
 //	EventLoop.Schedule              works; gnet refuses it.
+//	Pause, Resume, WhenDrained      of this package stop a peer that sends faster than its bytes can be
+//	                                used. OnClose, too, waits for Resume, unless a write has failed, a
+//	                                deadline passes or the engine stops.
+//	RunTLS                          asks cfg.GetCertificate and GetConfigForClient at each handshake, on
+//	                                the loop: they should not wait. crypto/tls asks the first only if
+//	                                Certificates is empty or the client names a host, and neither has
+//	                                anything to say to a connection that is open.
+//	conn.Dial in a callback         dials onto loops of its own, and a callback that waits for such a
+//	                                connection keeps its loop; EventLoop.Register's have callbacks.
 //	EventLoop.Close                 of a connection that is inside a callback on another goroutine, by
 //	                                DispatchGoroutine or after a steal, closes it after that.
 //	Fd                              is -1, and Write reports net.ErrClosed, once the connection is closed.

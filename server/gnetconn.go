@@ -38,9 +38,12 @@ type gnetConn struct {
 	closed bool
 	ctx    any
 
+	draining *gnetTask // callbacks that wait until less is to be sent
+
 	// Of any goroutine.
 	tasks   atomic.Pointer[gnetTask] // from other goroutines, the last first
 	safeCtx atomic.Pointer[any]
+	resumed atomic.Bool // what is unread is OnTraffic's again
 }
 
 var _ gnet.Conn = (*gnetConn)(nil)
@@ -114,6 +117,7 @@ func (c *gnetConn) close(err error) error {
 	c.in, c.ctx = nil, nil
 	c.safeCtx.Store(nil)
 	c.runTasks() // those that have come before; later ones find it closed
+	c.runDrained()
 	return c.act(action)
 }
 

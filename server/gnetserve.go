@@ -62,6 +62,7 @@ func (e *gnetEngine) Serve(b *conn.Burst) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.runTasks()
+	c.runDrained()
 	switch {
 	case c.closed:
 	case b.Ended() == conn.EndedShutdown || e.stopping.Load():
@@ -75,10 +76,18 @@ func (e *gnetEngine) Serve(b *conn.Burst) {
 	}
 }
 
+// leftover gives the application what it had left unread when it paused the connection.
+func (c *gnetConn) leftover() {
+	if c.resumed.Load() && !c.b.Paused() && c.resumed.Swap(false) && len(c.in) > 0 {
+		c.traffic(nil)
+	}
+}
+
 // serve gives the application what has come, a read at a time, until there is no
 // more, or it is the neighbours' turn.
 func (c *gnetConn) serve() {
 	e := c.loop.e
+	c.leftover()
 	var buf *[]byte
 	for left := e.set.turn; left > 0 && !c.closed; {
 		b, more, err := c.b.Input()

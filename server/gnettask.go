@@ -18,6 +18,7 @@ type gnetTask struct {
 	p        []byte
 	ps       [][]byte
 	err      error
+	below    int // of taskDrained
 	callback gnet.AsyncCallback
 }
 
@@ -28,6 +29,7 @@ const (
 	taskWritev
 	taskWake
 	taskClose
+	taskDrained
 )
 
 // submit has the loop do t, after what was submitted before. Its callback is
@@ -86,6 +88,9 @@ func (c *gnetConn) run(t *gnetTask) {
 		}
 	case taskClose:
 		err = c.close(t.err)
+	case taskDrained:
+		c.whenDrained(t)
+		return
 	}
 	if t.callback != nil {
 		_ = t.callback(c, err) // gnet, too, has nobody to tell what it returns

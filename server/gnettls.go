@@ -44,12 +44,19 @@ func (c *gnetConn) serveTLS() {
 	if !c.opened && !c.shakeHands() {
 		return
 	}
+	c.leftover()
 	e := c.loop.e
 	buf := e.buffers.Get().(*[]byte)
 	defer e.buffers.Put(buf)
 	for left := e.set.turn; !c.closed; {
 		if left <= 0 {
 			c.b.Poke() // tls may hold what no event would come for
+			return
+		}
+		if c.b.Paused() {
+			if _, _, err := c.b.Input(); err != nil {
+				c.close(err)
+			}
 			return
 		}
 		// Where Read would wait, the burst is over.

@@ -102,7 +102,7 @@ func (ln *line) goOn() bool {
 		return false
 	}
 	ss = next.Context().(*session)
-	if ss.sv != sv || sv.stopping.Load() || !next.Readable() {
+	if ss.sv != sv || sv.stopping.Load() || !next.Readable() || sv.h2 != nil && !ss.later { // it may be HTTP/2's
 		ln.next = next
 		return false
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // serverTLS returns the configurations of a server and of a client that trusts it.
-func serverTLS(t *testing.T) (srv, client *tls.Config) {
+func serverTLS(t testing.TB) (srv, client *tls.Config) {
 	t.Helper()
 	certPEM, keyPEM, err := fasthttp.GenerateTestCertificate("esca.test")
 	if err != nil {

@@ -101,6 +101,7 @@ func (s *Server) Stats() Stats {
 		sum.BytesIn += st.BytesIn
 		sum.BytesOut += st.BytesOut
 		sum.Open += st.Open
+		sum.Dialled += st.Dialled
 		sum.Idle += st.Idle
 		sum.Workers += st.Workers
 		sum.IdleWorkers += st.IdleWorkers

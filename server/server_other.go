@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"net"
 
 	"github.com/valyala/fasthttp"
@@ -27,3 +28,5 @@ func (s *Server) CheckHeads(func(head []byte) error) {}
 
 // Stats has nothing to tell on this system.
 func (s *Server) Stats() Stats { return Stats{} }
+
+func contextOf(*fasthttp.RequestCtx) context.Context { return nil }

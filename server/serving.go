@@ -3,9 +3,11 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +37,10 @@ type serving struct {
 	timeouts bool // some setting moves deadlines
 	bursts   bool // connections may give up their worker between requests
 	lines    bool // and a ServeConn may go on with another
+	h2       *h2  // nil: no HTTP/2
+
+	base    context.Context // of what server.Context and http2 give to handlers: done when the server stops
+	stopped context.CancelCauseFunc
 
 	perIP    perIP
 	active   atomic.Int64 // connections that a shutdown waits for
@@ -56,6 +62,8 @@ func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error)
 	sv.timeouts = fs.ReadTimeout > 0 || fs.WriteTimeout > 0 || fs.IdleTimeout > 0 || fs.HeaderReceived != nil
 	sv.bursts = ctxFields.ok
 	sv.lines = sv.bursts && cfg == nil && !fs.ReduceMemoryUsage
+	sv.base, sv.stopped = context.WithCancelCause(context.Background())
+	sv.h2 = newH2(sv)
 	sv.parked = newParked(ln.Addr(), sv.stop)
 	for range ln.Loops() {
 		ls := &loopServer{Server: sv.settings(), parked: newParked(ln.Addr(), nil)}
@@ -102,6 +110,7 @@ func (sv *serving) release() {
 	for _, ls := range sv.loops {
 		ls.parked.release()
 	}
+	sv.stopped(http.ErrServerClosed)
 	sv.s.forget(sv)
 }
 
@@ -109,6 +118,7 @@ func (sv *serving) release() {
 func (sv *serving) stop() {
 	sv.stopOnce.Do(func() {
 		sv.stopping.Store(true)
+		sv.stopped(http.ErrServerClosed)
 		for _, ls := range sv.loops {
 			go ls.Shutdown() // fires ctx.Done; ends when its parked Serve does
 		}
@@ -125,6 +135,9 @@ func (sv *serving) drain() {
 	defer t.Stop()
 	for {
 		sv.ln.CloseIdle()
+		if sv.h2 != nil {
+			sv.h2.goAway()
+		}
 		if sv.ln.Drained() && sv.active.Load() == 0 {
 			break
 		}

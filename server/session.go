@@ -27,7 +27,8 @@ type session struct {
 	nc net.Conn // what handlers and hooks see: the connection, or TLS over it
 
 	id       uint64
-	requests uint64
+	requests atomic.Uint64                  // written by its worker
+	asked    atomic.Pointer[requestContext] // of the present request; nil: nobody has asked for it
 
 	later   bool      // the first burst is over
 	waiting bool      // a later burst has not seen its request begin, and the deadlines wait for it
@@ -125,6 +126,7 @@ func (ss *session) end() {
 	ss.uncount()
 	ss.release()
 	ss.marks.set(gone)
+	ss.endContext(ErrClientGone)
 	if ss.sv.fs.ConnState != nil {
 		go ss.tellGone() // on a goroutine of its own: the loop's lock is held
 	}
@@ -194,6 +196,10 @@ func (sv *serving) burst(ss *session) (next *conn.Burst) {
 		ss.pause()
 		return nil
 	}
+	if sv.h2 != nil && !ss.later && sv.h2.recognise(ss) {
+		sv.h2.take(ss)
+		return nil
+	}
 	ss.begin()
 	return sv.serveConn(ss)
 }
@@ -204,7 +210,7 @@ func (ss *session) hasEnded() bool {
 	b := ss.b
 	switch b.Ended() {
 	case conn.EndedShutdown:
-		if ss.requests > 0 || time.Since(b.Since()) >= freshFor {
+		if ss.requests.Load() > 0 || time.Since(b.Since()) >= freshFor {
 			ss.finish()
 		}
 		return true
@@ -259,6 +265,10 @@ func (ss *session) finish() {
 // connection is between two requests, and keeps from the user what is only a
 // burst's end.
 func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
+	if ln := lineOf(nc); ln != nil {
+		ln.idle = state == fasthttp.StateIdle
+		return
+	}
 	ss := sessionOf(nc)
 	if ss == nil {
 		return
@@ -273,6 +283,7 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 		}
 	case fasthttp.StateIdle:
 		ss.active = false
+		ss.endRequest()
 		if ln, ok := nc.(*line); ok {
 			ln.heads.inBody = false
 		}
@@ -280,9 +291,11 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 			ss.b.AtBoundary(sv.boundary())
 		}
 	case fasthttp.StateHijacked:
+		ss.endRequest()
 		ss.marks.set(told) // what becomes of it now is the hijacker's
 		ss.release()
 	case fasthttp.StateClosed:
+		ss.endRequest()
 		if !ss.b.Over() {
 			ss.uncount()
 			ss.tellClosed()
@@ -311,8 +324,12 @@ func (sv *serving) tell(nc net.Conn, state fasthttp.ConnState) {
 // handle is the Handler of each loop's server.
 func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	nc := ctx.Conn()
+	if ln := lineOf(nc); ln != nil {
+		ln.handle(ctx)
+		return
+	}
 	ss := sessionOf(nc)
-	ss.requests++
+	ss.requests.Store(ss.requests.Load() + 1)
 	ss.restore(ctx)
 	sv.fs.Handler(ctx)
 	// A handler that has timed out may still be running, with ctx: only its
@@ -335,7 +352,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 			ln.ctx = ctx
 		}
 	}
-	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests >= uint64(limit) {
+	if limit := sv.fs.MaxRequestsPerConn; limit > 0 && ss.requests.Load() >= uint64(limit) {
 		if timedOut != nil {
 			timedOut.SetConnectionClose()
 		} else {

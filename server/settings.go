@@ -99,9 +99,20 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 	if ss.id == 0 { // its first request
 		ss.id = *id
 	}
-	*id, *(*time.Time)(unsafe.Add(p, ctxFields.when)) = ss.id, ss.b.Since()
-	*(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = ss.requests
+	setIdentity(ctx, ss.id, ss.requests.Load(), ss.b.Since())
 	setConn(ctx, ss.nc)
+}
+
+// setTime says when ctx's request has come.
+func setTime(ctx *fasthttp.RequestCtx, t time.Time) {
+	*(*time.Time)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.time)) = t
+}
+
+// setIdentity gives ctx its connection's identity and age, and its own number there.
+func setIdentity(ctx *fasthttp.RequestCtx, id, num uint64, since time.Time) {
+	p := unsafe.Pointer(ctx)
+	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, num
+	*(*time.Time)(unsafe.Add(p, ctxFields.when)) = since
 }
 
 // early gives ctx its connection, and that one's age, for a hook that comes before the
@@ -110,16 +121,19 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 // known yet, and zero.
 func early(ctx *fasthttp.RequestCtx) (undo func()) {
 	nc := ctx.Conn()
-	ss := sessionOf(nc)
 	if !ctxFields.ok {
 		return func() {}
 	}
+	if ln := lineOf(nc); ln != nil {
+		return ln.early(ctx)
+	}
+	ss := sessionOf(nc)
 	p := unsafe.Pointer(ctx)
 	id := ss.id
-	if ss.requests == 0 { // a line's further connections have theirs already
+	if ss.requests.Load() == 0 { // a line's further connections have theirs already
 		id = 0
 	}
-	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, ss.requests
+	*(*uint64)(unsafe.Add(p, ctxFields.id)), *(*uint64)(unsafe.Add(p, ctxFields.requestNum)) = id, ss.requests.Load()
 	*(*time.Time)(unsafe.Add(p, ctxFields.when)), *(*time.Time)(unsafe.Add(p, ctxFields.time)) = ss.b.Since(), time.Time{}
 	setConn(ctx, ss.nc)
 	return func() { setConn(ctx, nc) }

@@ -12,25 +12,48 @@ import (
 	"github.com/escahttp/esca/conn"
 )
 
-// listen opens the address.
-func (s *serveCmd) listen(logger conn.Logger) (net.Listener, error) {
-	opts := []conn.Option{conn.WithLoops(s.Loops), conn.WithBackend(s.Backend), conn.WithKeepAlive(time.Minute), conn.WithLogger(logger)}
-	path, isUnix := strings.CutPrefix(s.Addr, "unix:")
-	if isUnix {
-		return s.listenUnix(path, opts)
+// listening is an address that is listened on.
+type listening struct {
+	net.Listener
+	*address
+}
+
+// listen opens all addresses.
+func (s *serveCmd) listen(logger conn.Logger) (all []listening, err error) {
+	list, err := s.addresses()
+	if err != nil {
+		return nil, err
 	}
-	ln, err := conn.Listen("tcp", s.Addr, opts...)
+	for _, a := range list {
+		ln, err := s.listenOn(a, logger)
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+			return nil, err
+		}
+		all = append(all, listening{ln, a})
+	}
+	return all, nil
+}
+
+func (s *serveCmd) listenOn(a *address, logger conn.Logger) (net.Listener, error) {
+	opts := []conn.Option{conn.WithLoops(s.Loops), conn.WithBackend(s.Backend), conn.WithKeepAlive(time.Minute), conn.WithLogger(logger)}
+	if a.unix {
+		return s.listenUnix(a.where, opts)
+	}
+	ln, err := conn.Listen("tcp", a.where, opts...)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another --addr", s.Addr)
+		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another %s", a.where, a.flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another --addr", s.Addr)
+		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another %s", a.where, a.flag)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("--addr=%s: that is no address of this machine", s.Addr)
+		return nil, fmt.Errorf("%s: that is no address of this machine", a)
 	case errors.Is(err, syscall.EMFILE):
 		return nil, fmt.Errorf("--loops=%d: there are not as many descriptors as that takes: give fewer, or raise the limit (ulimit -n)", s.Loops)
 	case err != nil:
-		return nil, fmt.Errorf("--addr=%s: %w", s.Addr, err)
+		return nil, fmt.Errorf("%s: %w", a, err)
 	}
 	return ln, nil
 }
@@ -69,4 +92,20 @@ func abandoned(path string) bool {
 		c.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// listenAdmin listens for operators, on package net: they are few.
+func listenAdmin(addr string) (net.Listener, error) {
+	network := "tcp"
+	if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
+		network, addr = "unix", path
+	}
+	ln, err := net.Listen(network, addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("--admin-addr: %s is in use by another program: stop it, or choose another", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--admin-addr: %w", err)
+	}
+	return ln, nil
 }

@@ -22,7 +22,7 @@ import (
 // The test binary is escahttp itself when it is told to be.
 func TestMain(m *testing.M) {
 	if os.Getenv("ESCAHTTP_TEST_MAIN") != "" {
-		decider = func(h *static.Handler) http1.Decider { return &hangingDisk{h} }
+		decider = func(d http1.Decider) http1.Decider { return &hangingDisk{d} }
 		main()
 		os.Exit(0)
 	}
@@ -166,6 +166,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
+	config := func(text string) string {
+		name := filepath.Join(t.TempDir(), "c.toml")
+		os.WriteFile(name, []byte(text), 0o644)
+		return "--config=" + name
+	}
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -195,7 +200,52 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"unix, no folder", []string{"--addr=unix:/no/such/s"}, 1, "/no/such/s"},
 		{"socket mode", []string{"--addr=unix:" + file + ".s", "--socket-mode=999"}, 2, "0660"},
 		{"socket mode of a port", []string{"--socket-mode=0600"}, 2, "unix:PATH"},
+		{"cache rule", []string{"--cache-control=*.css"}, 2, "--cache-control: \"*.css\""},
+		{"header rule", []string{"--header=** Connection: x"}, 2, "--header: "},
+		{"origin", []string{"--cors=example.org"}, 2, "--cors: \"example.org\" is no origin"},
+		{"error page", []string{"--error-page=404"}, 2, "--error-page: \"404\": give STATUS PAGE"},
+		{"error page's status", []string{"--error-page=200 /x"}, 2, "from 400 to 599"},
+		{"redirect", []string{"--redirect=/a"}, 2, "--redirect: \"/a\": give FROM TO"},
+		{"redirect's host", []string{"--redirect=/a/* https://$1/"}, 2, "clients could choose"},
+		{"redirect's status", []string{"--redirect=/a /b 200"}, 2, "307"},
+		{"rewrite", []string{"--rewrite=~( /b"}, 2, "no regular expression"},
+		{"rewrite's group", []string{"--rewrite=/a/* /$2"}, 2, "has 1 stars"},
+		{"media type", []string{"--mime-type=foo text/plain"}, 2, "--mime-type: "},
+		{"fallback", []string{"--spa=index.html"}, 2, "--spa=index.html"},
+		{"index", []string{"--index=a/b"}, 2, "--index=a/b"},
+		{"TLS without a certificate", []string{"--listen=https://:0"}, 2, "--listen=https://:0: TLS needs"},
+		{"another address", []string{"--listen=nonsense"}, 2, "--listen=nonsense: give HOST:PORT"},
+		{"another port in use", []string{"--addr=127.0.0.1:0", "--listen=" + used.Addr().String()}, 1, "choose another --listen"},
+		{"redirect to nowhere", []string{"--https-redirect"}, 2, "--https-redirect leads nowhere"},
+		{"redirect to no port", []string{"--https-redirect", "--https-port=70000"}, 2, "--https-port=70000"},
+		{"proxies", []string{"--trusted-proxies=10.0.0.0/99"}, 2, "--trusted-proxies: \"10.0.0.0/99\" is no network"},
+		{"PROXY from nobody", []string{"--proxy-protocol"}, 2, "give --trusted-proxies"},
+		{"network", []string{"--deny=/a/** x"}, 2, "--deny: \"/a/** x\": \"x\" is no network"},
+		{"no network", []string{"--allow=/a/**"}, 2, "is no network"},
+		{"admin address", []string{"--admin-addr=x"}, 2, "--admin-addr=x: give HOST:PORT"},
+		{"admin address in use", []string{"--addr=127.0.0.1:0", "--admin-addr=" + used.Addr().String()}, 1, "--admin-addr: "},
+		{"no htpasswd", []string{"--basic-auth=/no/such"}, 2, "--basic-auth: "},
+		{"htpasswd's hash", []string{"--basic-auth=/a/** " + file}, 2, "htpasswd -B"},
+		{"rate", []string{"--rate-limit=20"}, 2, "--rate-limit: \"20\": 20 is no rate"},
+		{"burst", []string{"--rate-limit=/a/** 20/s 0"}, 2, "0 is no number"},
+		{"host", []string{"--host=example.org"}, 2, "--host: \"example.org\": give NAMES ROOT"},
+		{"host's name", []string{"--host=exa/mple.org ."}, 2, "is no name of a host"},
+		{"host twice", []string{"--host=a.org .", "--host=A.org ."}, 2, "is there twice"},
+		{"host's root", []string{"--host=a.org /no/such"}, 2, "/no/such does not exist"},
+		{"host's certificate", []string{"--host=a.org . c k"}, 2, "needs --tls-cert"},
+		{"no config", []string{"--config=/no/c.toml"}, 2, "--config: open /no/c.toml"},
+		{"config's syntax", []string{config("a = 1\nb = \n")}, 2, "c.toml, line 2"},
+		{"config's key", []string{config("list = true\nadr = 1\n")}, 2, "c.toml, line 2: there is no key \"adr\": did you mean addr?"},
+		{"config's value", []string{config("\nloops = \"x\"\n")}, 2, "c.toml, line 2)"},
+		{"config's choice", []string{config("etag = \"x\"\n")}, 2, "c.toml, line 1)"},
+		{"config's kind", []string{config("etag = {a = 1}\n")}, 2, "c.toml, line 1: etag: give text"},
+		{"config's rule", []string{config("addr = \":0\"\nredirect = [\n\"/a\",\n]\n")}, 2, "c.toml, line 2)"},
+		{"config's root", []string{config("root = \"/no/such\"\n")}, 2, "c.toml, line 1)"},
+		{"check", []string{"check", config("root = \"/no/such\"\n")}, 2, "c.toml, line 1)"},
+		{"check of a certificate", []string{"check", "--tls-cert=/no/c", "--tls-key=/no/k"}, 1, "--tls-cert"},
 		{"etag", []string{"--etag=inode"}, 2, "auto"},
+		{"coding", []string{"--compress=br,lzw"}, 2, "\"lzw\" is no coding"},
+		{"coding twice", []string{"--compress=br,br"}, 2, "twice"},
 		{"negative time", []string{"--write-timeout=-1s"}, 2, "--write-timeout"},
 		{"backend", []string{"--backend=nope", "--addr=127.0.0.1:0"}, 2, "--backend=nope"},
 		{"certificate", []string{"--addr=127.0.0.1:0", "--tls-cert=/no/c", "--tls-key=/no/k"}, 1, "--tls-cert"},

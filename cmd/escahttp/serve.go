@@ -7,38 +7,32 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
-	"github.com/escahttp/esca/cmd/escahttp/internal/certs"
+	"github.com/escahttp/esca/cmd/escahttp/internal/admin"
 	"github.com/escahttp/esca/cmd/escahttp/internal/clients"
 	"github.com/escahttp/esca/cmd/escahttp/internal/errlog"
 	"github.com/escahttp/esca/cmd/escahttp/internal/http1"
-	"github.com/escahttp/esca/cmd/escahttp/internal/static"
-	"github.com/escahttp/esca/cmd/escahttp/internal/welcome"
 	"github.com/escahttp/esca/server"
 )
 
-// site is what is being served, and with what.
+// site is what serves, for as long as the process lives. What it serves is its content.
 type site struct {
-	*serveCmd
-	out     *errlog.Log
-	files   *static.Handler
-	access  *accesslog.Log // nil: none
-	certs   *certs.Pair    // nil: no TLS
-	clients *clients.Clients
-	fs      *fasthttp.Server
+	*serveCmd // as it was at the start: of addresses, loops and connections
+	out       *errlog.Log
+	now       atomic.Pointer[content]
+	clients   *clients.Clients
+	fs        *fasthttp.Server
+	metrics   *admin.Metrics // nil: nobody asks
+	stopping  atomic.Bool    // and so not ready
 
 	patience time.Duration // for what is left to be written, at the end
 	hangups  chan os.Signal
 }
-
-// decider puts what decides between the files and the protocol. Tests put a
-// double there.
-var decider = func(h *static.Handler) http1.Decider { return h }
 
 func (s *serveCmd) run(out *errlog.Log) error {
 	// One that comes while we start is not the end: it is for when we have.
@@ -49,38 +43,39 @@ func (s *serveCmd) run(out *errlog.Log) error {
 	if err := t.open(); err != nil {
 		return err
 	}
-	ln, err := s.listen(out)
+	all, err := s.listen(out)
 	if err != nil {
 		return err
 	}
-	return t.serve(ln)
+	var admin net.Listener // nil: nobody asks
+	if s.Admin != "" {
+		if admin, err = listenAdmin(s.Admin); err != nil {
+			return err
+		}
+	}
+	return t.serve(all, admin)
 }
 
 // open opens all that serving needs but the address.
-func (t *site) open() (err error) {
-	if t.files, err = t.openFiles(); err != nil {
+func (t *site) open() error {
+	if t.Admin != "" {
+		t.metrics = admin.NewMetrics()
+	}
+	c, err := t.serveCmd.open(t.out, t.metrics, nil)
+	if err != nil {
 		return err
 	}
-	if t.Log != "" {
-		if t.access, err = accesslog.Open(t.Log, t.Format, t.out.Printf); err != nil {
-			return err
-		}
-	}
-	if t.TLSCert != "" {
-		if t.certs, err = certs.Load(t.TLSCert, t.TLSKey, t.out.Printf); err != nil {
-			return err
-		}
-	}
-	end := &http1.End{Core: decider(t.files), Log: t.access, Logf: t.out.Traces().Printf}
+	t.now.Store(c)
 	t.clients = clients.New(clients.Options{
-		Stalled: t.WriteTimeout, PerAddress: t.PerIP, Refuse: end.Refuse, Logf: t.out.Limited("clients").Printf,
+		Stalled: t.WriteTimeout, PerAddress: t.PerIP, Logf: t.out.Limited("clients").Printf,
+		Refuse: func(nc net.Conn) { t.now.Load().end.Refuse(nc) },
 	})
 	t.fs = &fasthttp.Server{
-		Handler:               end.Serve,
-		ErrorHandler:          end.Error,
-		ExpectHandler:         end.Expect,
+		Handler:               func(ctx *fasthttp.RequestCtx) { t.now.Load().end.Serve(ctx) },
+		ErrorHandler:          func(ctx *fasthttp.RequestCtx, err error) { t.now.Load().end.Error(ctx, err) },
+		ExpectHandler:         func(ctx *fasthttp.RequestCtx) int { return t.now.Load().end.Expect(ctx) },
 		ConnState:             t.clients.State,
-		Name:                  "esca",
+		Name:                  t.ServerHeader,
 		ReadTimeout:           t.ReadTimeout,
 		WriteTimeout:          wholeAnswer(t.WriteTimeout),
 		IdleTimeout:           t.IdleTimeout,
@@ -90,37 +85,29 @@ func (t *site) open() (err error) {
 		SecureErrorLogMessage: true,
 		Logger:                t.out.Limited("connections"),
 	}
-	if t.certs != nil {
-		t.fs.TLSConfig = &tls.Config{GetCertificate: t.certs.Get}
+	if t.ServerHeader == "off" {
+		t.fs.Name, t.fs.NoDefaultServerHeader = "", true
+	}
+	if c.certs != nil {
+		t.fs.TLSConfig = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return t.now.Load().certs.Get(hello)
+		}}
 	}
 	return nil
-}
-
-func (t *site) openFiles() (*static.Handler, error) {
-	if t.Root == "" {
-		return static.NewFS(welcome.FS(), time.Now())
-	}
-	revalidate := t.Revalidate
-	if revalidate <= 0 {
-		revalidate = -1
-	}
-	h, err := static.New(t.Root, static.Options{
-		CacheBytes: t.CacheMiB << 20, Revalidate: revalidate, Tagging: static.Tagging(t.ETag), Logf: t.out.Limited("files").Printf,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ROOT: %w", err)
-	}
-	return h, nil
 }
 
 // close writes what is left to be written. It does not wait for files: one may be
 // on a disk that hangs.
 func (t *site) close() {
-	if t.certs != nil {
-		t.certs.Close()
+	c := t.now.Load()
+	if c == nil {
+		return
 	}
-	if t.access != nil && !t.access.Close(t.patience) {
-		t.out.Printf("access log %s takes nothing: its last lines are lost", t.Log)
+	if c.certs != nil {
+		c.certs.Close()
+	}
+	if c.access != nil && !c.access.Close(t.patience) {
+		t.out.Printf("access log %s takes nothing: its last lines are lost", c.Log)
 	}
 }
 
@@ -130,42 +117,58 @@ const oneStop = 200 * time.Millisecond
 
 // serve serves until a signal asks it to stop: the first lets requests finish,
 // within the limit, the second does not.
-func (t *site) serve(ln net.Listener) error {
+func (t *site) serve(all []listening, admin net.Listener) error {
 	srv := server.New(t.fs)
 	srv.CheckHeads(http1.CheckHead)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
-	done := make(chan error, 1)
-	go func() {
-		if t.certs != nil {
-			done <- srv.ServeTLS(ln, "", "")
-		} else {
-			done <- srv.Serve(ln)
-		}
-	}()
-	t.announce(ln)
+	done := make(chan error, len(all))
+	for _, ln := range all {
+		go func() {
+			if ln.secure {
+				done <- srv.ServeTLS(t.behindProxies(ln.Listener), "", "")
+			} else {
+				done <- srv.Serve(t.behindProxies(ln.Listener))
+			}
+		}()
+	}
+	left := len(all)
+	t.announce(all)
+	if admin != nil {
+		defer t.administer(admin, srv).Close()
+	}
 	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
+	var now <-chan time.Time  // when listening is to end
 	var asked time.Time
 	for {
 		select {
 		case err := <-done:
-			return err
+			if left--; err != nil || left == 0 {
+				return err
+			}
 		case <-late:
 			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil
 		case <-signals:
 			switch {
-			case late == nil:
+			case asked.IsZero():
 			case time.Since(asked) < oneStop:
 				continue
 			default:
 				t.patience = 0
 				return fmt.Errorf("stopped at once: %d connections were cut off", t.clients.Count())
 			}
-			late, asked = t.limit(), time.Now()
+			asked = time.Now()
+			t.stopping.Store(true)
+			if now == nil && t.StopDelay > 0 {
+				t.out.Printf("stopping in %v; once more to stop at once", t.StopDelay)
+			}
+			now = time.After(t.StopDelay)
+		case <-now:
 			t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
+			late = t.limit()
 			go srv.Shutdown(context.Background())
 		}
 	}

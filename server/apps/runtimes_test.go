@@ -33,6 +33,7 @@ func (quiet) Printf(string, ...any) {}
 // running is a fasthttp.Server that serves, on one runtime or another.
 type running struct {
 	addr  string
+	h2    bool       // HTTP/2 as well, in the clear
 	serve chan error // what Serve has returned
 }
 
@@ -60,7 +61,7 @@ func onAll(t *testing.T, test func(t *testing.T, start func(fs *fasthttp.Server)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return run(t, fs, ln, server.New(fs))
+				return run(t, fs, ln, server.New(fs, server.WithH2C(true)))
 			})
 		})
 	}
@@ -68,7 +69,7 @@ func onAll(t *testing.T, test func(t *testing.T, start func(fs *fasthttp.Server)
 
 // run serves until the test ends. With fs.TLSConfig it serves TLS.
 func run(t *testing.T, fs *fasthttp.Server, ln net.Listener, s *server.Server) *running {
-	r := &running{addr: ln.Addr().String(), serve: make(chan error, 1)}
+	r := &running{addr: ln.Addr().String(), h2: s != nil, serve: make(chan error, 1)}
 	serve, serveTLS := fs.Serve, fs.ServeTLS
 	if s != nil {
 		serve, serveTLS = s.Serve, s.ServeTLS

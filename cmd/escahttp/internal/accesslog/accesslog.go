@@ -1,5 +1,5 @@
 // Package accesslog writes a line for each answer, in the Common or Combined Log
-// Format: when the answer is complete or was broken off, with the bytes of the
+// Format or in JSON: when the answer is complete or was broken off, with the bytes of the
 // body that were sent.
 package accesslog
 
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -22,16 +23,17 @@ import (
 type Log struct {
 	path     string
 	combined bool
+	json     bool
 	q        *logqueue.Queue
 }
 
-// Open opens the log at path, "-" for standard output. format is "common" or
-// "combined". Lines are written out once a second. say is told what the operator
+// Open opens the log at path, "-" for standard output. format is "common",
+// "combined" or "json". Lines are written out once a second. say is told what the operator
 // should know, and must not block.
 func Open(path, format string, say func(format string, args ...any)) (*Log, error) {
-	l := &Log{path: path, combined: format == "combined"}
-	if !l.combined && format != "common" {
-		return nil, fmt.Errorf("access log format %q is not known: use common or combined", format)
+	l := &Log{path: path, combined: format == "combined", json: format == "json"}
+	if !l.combined && !l.json && format != "common" {
+		return nil, fmt.Errorf("access log format %q is not known: use common, combined or json", format)
 	}
 	out, err := l.open()
 	if err != nil {
@@ -76,10 +78,12 @@ func (l *Log) Close(within time.Duration) bool { return l.q.Close(within) }
 // Record is what is logged of an answer, but for the bytes sent.
 type Record struct {
 	Peer               net.Addr
+	Client             netip.Addr // whom the peer speaks for; not valid: itself
 	Time               time.Time
 	Method, URI, Proto []byte // no Method: the request could not be read
 	Status             int
 	Referer, UserAgent []byte
+	Host               []byte // in JSON only
 }
 
 // Line is a line that waits for its answer's end.
@@ -87,6 +91,8 @@ type Line struct {
 	l    *Log
 	text []byte // up to the bytes sent
 	tail []byte // after them
+
+	began time.Time // of a line in JSON
 }
 
 var lines = sync.Pool{New: func() any { return new(Line) }}
@@ -98,7 +104,11 @@ func (l *Log) Start(r *Record) *Line {
 	}
 	n := lines.Get().(*Line)
 	n.l = l
-	b := appendPeer(n.text[:0], r.Peer)
+	if l.json {
+		n.startJSON(r)
+		return n
+	}
+	b := appendClient(n.text[:0], r)
 	b = append(b, " - - ["...)
 	b = r.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
@@ -131,11 +141,22 @@ func (n *Line) Finish(sent int64) {
 	if n == nil {
 		return
 	}
-	n.text = strconv.AppendInt(n.text, sent, 10)
-	n.text = append(n.text, n.tail...)
+	if n.l.json {
+		n.finishJSON(sent)
+	} else {
+		n.text = strconv.AppendInt(n.text, sent, 10)
+		n.text = append(n.text, n.tail...)
+	}
 	n.l.q.Write(n.text)
 	n.l = nil
 	lines.Put(n)
+}
+
+func appendClient(b []byte, r *Record) []byte {
+	if r.Client.IsValid() {
+		return r.Client.Unmap().AppendTo(b)
+	}
+	return appendPeer(b, r.Peer)
 }
 
 // appendPeer appends who has asked. Over a unix socket nobody has an address.

@@ -70,7 +70,7 @@ func TestReopenThatFailsGoesOn(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct{ path, format, says string }{
-		{"x", "json", "common or combined"}, {filepath.Join(t.TempDir(), "no", "log"), "common", "no such file"},
+		{"x", "xml", "combined or json"}, {filepath.Join(t.TempDir(), "no", "log"), "common", "no such file"},
 	} {
 		if _, err := Open(tt.path, tt.format, t.Logf); err == nil || !regexp.MustCompile(tt.says).MatchString(err.Error()) {
 			t.Errorf("%s, %s: %v", tt.path, tt.format, err)

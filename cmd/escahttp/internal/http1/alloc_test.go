@@ -27,7 +27,7 @@ import (
 // sync.Pool forget.)
 func TestNoAllocationPerFile(t *testing.T) {
 	dir := t.TempDir()
-	h, err := static.New(dir, static.Options{Revalidate: time.Hour, CacheBytes: 4 << 20})
+	h, err := static.New(dir, static.Options{Revalidate: time.Hour, CacheBytes: 4 << 20, Precompressed: true, Encode: []int{0, 1, 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,34 +46,38 @@ func TestNoAllocationPerFile(t *testing.T) {
 		<-done
 	}()
 	for _, tt := range []struct {
-		name string
-		size int
+		name   string
+		file   string
+		size   int
+		accept string
 	}{
-		{"in memory", 1 << 10},
-		{"a copy behind a descriptor", 20 << 10},
-		{"a large copy", 200 << 10},
-		{"the file itself", 1 << 20}, // above an eighth of the cache
+		{"in memory", "a", 1 << 10, ""},
+		{"a copy behind a descriptor", "b", 20 << 10, ""},
+		{"a large copy", "c", 200 << 10, ""},
+		{"the file itself", "d", 1 << 20, ""}, // above an eighth of the cache
+		{"compressed", "e.txt", 20 << 10, "gzip, deflate, br, zstd"},
+		{"compressed, behind a descriptor", "f.txt", 200 << 10, "gzip"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			path := filepath.Join(dir, fmt.Sprint(tt.size))
+			path := filepath.Join(dir, tt.file)
 			if err := os.WriteFile(path, pattern(tt.size), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			// What was written just now is not kept yet.
-			eventually(t, "nothing is allocated", func() bool { return perRequest(t, ln.Addr().String(), tt.size) < 0.1 })
+			eventually(t, "nothing is allocated", func() bool { return perRequest(t, ln.Addr().String(), tt.file, tt.accept, tt.size) < 0.1 })
 		})
 	}
 }
 
-// perRequest returns how much is allocated for a request of the file of that size.
-func perRequest(t *testing.T, addr string, size int) float64 {
+// perRequest returns how much is allocated for a request of that file.
+func perRequest(t *testing.T, addr, file, accept string, size int) float64 {
 	c, err := net.Dial("tcp4", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute))
-	request := fmt.Appendf(nil, "GET /%d HTTP/1.1\r\nHost: x\r\n\r\n", size)
+	request := fmt.Appendf(nil, "GET /%s HTTP/1.1\r\nHost: x\r\nAccept-Encoding: %s\r\n\r\n", file, accept)
 	counted := &counter{r: c}
 	r := bufio.NewReader(counted)
 	c.Write(request)
@@ -81,10 +85,10 @@ func perRequest(t *testing.T, addr string, size int) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != int64(size) {
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || accept == "" && n != int64(size) {
 		t.Fatalf("%d bytes, %v", n, err)
 	}
-	if resp.ContentLength < 0 { // it is taken to be still written to
+	if resp.ContentLength < 0 || accept != "" && resp.Header.Get("Content-Encoding") == "" { // it is taken to be still written to
 		return math.Inf(1)
 	}
 	answer := make([]byte, counted.n)

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/accesslog"
+	"github.com/escahttp/esca/cmd/escahttp/internal/realip"
 	"github.com/escahttp/esca/cmd/escahttp/internal/static"
 )
 
@@ -27,8 +28,13 @@ type Decider interface {
 type End struct {
 	// Core decides.
 	Core Decider
+	// Proxies are those that are trusted; nil: none.
+	Proxies *realip.Proxies
 	// Log is the access log; nil: there is none.
 	Log *accesslog.Log
+	// Observe is told of each answer when it is complete or was broken off: its status, how
+	// much of its body was sent, and how long it took. Nil: nobody is.
+	Observe func(status int, sent int64, took time.Duration)
 	// Logf is told of panics. Nil: nobody is.
 	Logf func(format string, args ...any)
 
@@ -40,7 +46,7 @@ type exchange struct {
 	request
 	answer static.Answer
 	body   static.Body
-	line   *accesslog.Line
+	ending ending
 
 	gathering *gathering
 	gathered  int64 // what of it is this answer's
@@ -67,7 +73,7 @@ func (e *End) decide(ctx *fasthttp.RequestCtx, x *exchange) (ok bool) {
 			e.Logf("panic while serving %q: %v\n%s", ctx.RequestURI(), v, debug.Stack())
 		}
 	}()
-	x.read(ctx)
+	x.read(ctx, e.Proxies)
 	e.Core.Decide(&x.request, &x.answer)
 	return true
 }
@@ -93,7 +99,7 @@ func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
 	for i := range a.Fields {
 		resp.Header.SetCanonical(a.Fields[i].Name, a.Fields[i].Value)
 	}
-	line := e.start(ctx, a.Status)
+	ending := e.start(ctx, a.Status)
 	n := a.Len()
 	b, whole := a.Bytes()
 	switch {
@@ -104,7 +110,7 @@ func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
 	case whole && x.gathered == 0:
 		resp.SetBodyRaw(b)
 	default:
-		x.line = line
+		x.ending = ending
 		x.body.Copy = ctx.IsTLS()
 		x.body.Take(a)
 		// The header is queued by itself, and the file right behind it: one
@@ -114,7 +120,7 @@ func (e *End) send(ctx *fasthttp.RequestCtx, x *exchange) {
 		a.Close()
 		return
 	}
-	line.Finish(n)
+	ending.finish(n)
 	x.release()
 }
 
@@ -132,19 +138,46 @@ func (e *End) cannotGather(ctx *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// start begins the line of the access log.
-func (e *End) start(ctx *fasthttp.RequestCtx, status int) *accesslog.Line {
-	if e.Log == nil {
-		return nil
+// ending is what is to be done when an answer is complete.
+type ending struct {
+	line    *accesslog.Line
+	observe func(status int, sent int64, took time.Duration)
+	status  int
+	began   time.Time
+}
+
+func (n *ending) finish(sent int64) {
+	n.line.Finish(sent)
+	if n.observe != nil {
+		n.observe(n.status, sent, max(time.Since(n.began), 0))
 	}
+}
+
+// start begins what ends with the answer: the line of the access log, and what is
+// observed.
+func (e *End) start(ctx *fasthttp.RequestCtx, status int) ending {
+	if e.Log == nil && e.Observe == nil {
+		return ending{}
+	}
+	n := ending{observe: e.Observe, status: status, began: ctx.Time()}
+	if n.began.IsZero() {
+		n.began = time.Now()
+	}
+	if e.Log != nil {
+		n.line = e.startLine(ctx, status, n.began)
+	}
+	return n
+}
+
+func (e *End) startLine(ctx *fasthttp.RequestCtx, status int, began time.Time) *accesslog.Line {
 	h := &ctx.Request.Header
-	r := accesslog.Record{Peer: ctx.RemoteAddr(), Time: ctx.Time(), Status: status}
-	if r.Time.IsZero() {
-		r.Time = time.Now()
+	r := accesslog.Record{Peer: ctx.RemoteAddr(), Time: began, Status: status}
+	if e.Proxies != nil {
+		r.Client = e.Proxies.Client(peerOf(ctx), &request{ctx: ctx})
 	}
 	if len(h.Host()) > 0 || !h.IsHTTP11() {
 		r.Method, r.URI, r.Proto = h.Method(), h.RequestURI(), h.Protocol()
-		r.Referer, r.UserAgent = h.Referer(), h.UserAgent()
+		r.Referer, r.UserAgent, r.Host = h.Referer(), h.UserAgent(), h.Host()
 	}
 	return e.Log.Start(&r)
 }
@@ -160,7 +193,8 @@ func (e *End) fail(ctx *fasthttp.RequestCtx, status int) {
 	if ctx.IsHead() {
 		n = 0
 	}
-	e.start(ctx, status).Finish(int64(n))
+	ending := e.start(ctx, status)
+	ending.finish(int64(n))
 }
 
 func (x *exchange) release() {
@@ -169,6 +203,6 @@ func (x *exchange) release() {
 		x.gathering.give(x.gathered)
 		x.gathered = 0
 	}
-	x.line, x.ctx = nil, nil
+	x.ending, x.ctx = ending{}, nil
 	exchanges.Put(x)
 }

@@ -41,7 +41,7 @@ func TestNoAllocationOnACacheHit(t *testing.T) {
 }
 
 func TestWelcomeStyleFS(t *testing.T) {
-	h, err := static.NewFS(os.DirFS(makeTree(t)), time.Now())
+	h, err := static.NewFS(os.DirFS(makeTree(t)), time.Now(), static.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

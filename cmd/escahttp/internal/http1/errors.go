@@ -73,7 +73,8 @@ func (e *End) speakTLS(ctx *fasthttp.RequestCtx, plain tls.RecordHeaderError) {
 	page := slices.Concat(static.Page(status), []byte("<p>This port speaks TLS: the address begins with https.</p>\n"))
 	if _, err := fmt.Fprintf(plain.Conn, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s",
 		status, fasthttp.StatusMessage(status), len(page), page); err == nil {
-		e.start(ctx, status).Finish(int64(len(page)))
+		ending := e.start(ctx, status)
+		ending.finish(int64(len(page)))
 	}
 }
 

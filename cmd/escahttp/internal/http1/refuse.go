@@ -21,6 +21,9 @@ func (e *End) Refuse(c net.Conn) {
 	page := static.Page(status)
 	_, err := fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s",
 		status, fasthttp.StatusMessage(status), len(page), page)
+	if err == nil && e.Observe != nil {
+		e.Observe(status, int64(len(page)), 0)
+	}
 	if err == nil && e.Log != nil {
 		e.Log.Start(&accesslog.Record{Peer: c.RemoteAddr(), Time: time.Now(), Status: status}).Finish(int64(len(page)))
 	}

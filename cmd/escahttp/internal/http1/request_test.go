@@ -21,8 +21,20 @@ func TestPlainRequests(t *testing.T) {
 		if err := h.Read(bufio.NewReader(strings.NewReader("GET / HTTP/1.0\r\n" + header + "\r\n"))); err != nil {
 			t.Fatalf("%q: %v", header, err)
 		}
-		if got := isPlain(h.RawHeaders()); got != want {
+		if got, _ := looked(h.RawHeaders()); got != want {
 			t.Errorf("%q: plain %v", header, got)
+		}
+	}
+}
+
+// Accept-Encoding is looked for wherever it may be, however it is written.
+func TestRequestsThatAccept(t *testing.T) {
+	for header, want := range map[string]bool{
+		"Host: h\r\n": false, "Host: h\r\nAccept: */*\r\nAccept-Language: en\r\n": false, "Host: h\r\nAccept-Encoding: br\r\n": true,
+		"aCCEPT-eNCODING: br\r\nHost: h\r\n": true, "Host: Accept-Encoding\r\n": false, "Ac: x\r\n": false, "": true,
+	} {
+		if _, got := looked([]byte(header)); got != want {
+			t.Errorf("%q: %v", header, got)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (x *exchange) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 // Close ends the exchange. fasthttp calls it once, when the body is sent or given
 // up.
 func (x *exchange) Close() error {
-	x.line.Finish(x.body.Sent())
+	x.ending.finish(x.body.Sent())
 	x.body.Close()
 	x.release()
 	return nil

@@ -1,5 +1,10 @@
 package static
 
+import (
+	"bytes"
+	"slices"
+)
+
 // Field is a header field. Its name is in canonical form.
 type Field struct{ Name, Value []byte }
 
@@ -15,9 +20,17 @@ type Answer struct {
 	Version *Version
 
 	asItIs bool   // the version goes on being written to, and this is as much as there was
-	name   []byte // what is asked for, beneath the root
-	fields [6]Field
+	path   []byte // what is asked for, or the file that was found
+	file   []byte // the name of the version, beneath the root
+	again  bool   // it was asked for before
 	parts  [1]Part
+
+	coding      *coding // of the version; nil: the file is as it is
+	alone       bool    // it is there only coded
+	contentType []byte  // of what is coded, where it is not the version's
+
+	// What names and tags are put together in.
+	name, beside, codedTag []byte
 }
 
 // Part of a body: Text, or if that is nil a span of the version.
@@ -82,14 +95,55 @@ func (a *Answer) Close() {
 	if a.Version != nil {
 		a.Version.letGo()
 	}
-	*a = Answer{name: a.name[:0]}
+	*a = Answer{Fields: a.Fields[:0], name: a.name[:0], beside: a.beside[:0], codedTag: a.codedTag[:0]}
 }
 
-func (a *Answer) set(name, value []byte) {
-	if a.Fields == nil {
-		a.Fields = a.fields[:0]
+// Set sets a field, in the place of one that there is.
+func (a *Answer) Set(name, value []byte) {
+	for i := range a.Fields {
+		if f := &a.Fields[i]; bytes.EqualFold(f.Name, name) {
+			f.Value = value
+			return
+		}
 	}
+	a.set(name, value)
+}
+
+// Unset removes a field, if it is there.
+func (a *Answer) Unset(name []byte) {
+	a.Fields = slices.DeleteFunc(a.Fields, func(f Field) bool { return bytes.EqualFold(f.Name, name) })
+}
+
+// set sets a field that is not there yet.
+func (a *Answer) set(name, value []byte) {
 	a.Fields = append(a.Fields, Field{name, value})
+}
+
+// Path returns the path of the file that was found, for rules; if none was, the one that
+// is asked for. It begins with a slash, and is valid until Close.
+func (a *Answer) Path() []byte { return a.path }
+
+// SetPath has the file at p looked for, and not what is asked for. p is decoded, begins
+// with a slash, and has no dot segments; it belongs to the answer.
+func (a *Answer) SetPath(p []byte) { a.path = p }
+
+// Vary says that the answer depends on the field named, by its canonical name.
+func (a *Answer) Vary(name []byte) {
+	for i := range a.Fields {
+		if f := &a.Fields[i]; string(f.Name) == string(keyVary) {
+			f.Value = slices.Concat(f.Value, []byte(", "), name)
+			return
+		}
+	}
+	a.set(keyVary, name)
+}
+
+// tag is the entity tag of what is sent; empty if there is none.
+func (a *Answer) tag() []byte {
+	if a.coding != nil {
+		return a.codedTag
+	}
+	return a.Version.etag
 }
 
 // only makes the body the span s of the version.
@@ -97,8 +151,8 @@ func (a *Answer) only(s Span) {
 	a.Parts = append(a.parts[:0], Part{Span: s})
 }
 
-// fail makes a an answer with a short page that says what status means.
-func (a *Answer) fail(status int) {
+// Fail makes a an answer with a short page that says what status means.
+func (a *Answer) Fail(status int) {
 	a.Status, a.ContentType, a.Parts = status, typeHTML, nil
 	a.Text = Page(status)
 }
@@ -112,6 +166,7 @@ var (
 	keyLastModified = []byte("Last-Modified")
 	keyLocation     = []byte("Location")
 	keyRetryAfter   = []byte("Retry-After")
+	keyVary         = []byte("Vary")
 	valueAllow      = []byte("GET, HEAD")
 	valueBytes      = []byte("bytes")
 	valueRetryAfter = []byte("1")

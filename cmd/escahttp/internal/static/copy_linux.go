@@ -10,10 +10,15 @@ import (
 // copyFrom makes v's file a copy of f in memory, sealed, if m has room for it. What
 // is copied goes to w as well.
 func (v *Version) copyFrom(f *descriptor, w io.Writer, m *memory) error {
+	return v.copyOf(io.NewSectionReader(f, 0, v.size), w, m)
+}
+
+// copyOf is copyFrom, of what r has.
+func (v *Version) copyOf(r io.Reader, w io.Writer, m *memory) error {
 	if !m.take(v.size) {
 		return errNoRoom
 	}
-	err := v.copyInto(f, w)
+	err := v.copyInto(r, w)
 	if err != nil {
 		m.give(v.size)
 		return err
@@ -22,7 +27,7 @@ func (v *Version) copyFrom(f *descriptor, w io.Writer, m *memory) error {
 	return nil
 }
 
-func (v *Version) copyInto(f *descriptor, w io.Writer) error {
+func (v *Version) copyInto(r io.Reader, w io.Writer) error {
 	fd, err := unix.MemfdCreate("escahttp", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL { // before Linux 6.3
 		fd, err = unix.MemfdCreate("escahttp", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -34,7 +39,7 @@ func (v *Version) copyInto(f *descriptor, w io.Writer) error {
 	to.memory = true
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	n, err := io.CopyBuffer(io.MultiWriter(to.File, w), struct{ io.Reader }{io.NewSectionReader(f, 0, v.size)}, *buf)
+	n, err := io.CopyBuffer(io.MultiWriter(to.File, w), struct{ io.Reader }{r}, *buf)
 	if err == nil && n != v.size {
 		err = errChanged
 	}

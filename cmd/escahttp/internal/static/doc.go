@@ -3,7 +3,8 @@
 // does not know the protocol; package http1 is its end for HTTP/1.
 //
 //	Handler     the chain of steps that a request goes through, in order
-//	find        path → version; conditions: If-Match and its kin; ranges: Range
+//	find        path → version; encodings: Accept-Encoding → the version or a coded one;
+//	            conditions: If-Match and its kin; ranges: Range
 //	Answer      what they have decided, and Body, which sends it
 //	files       name → version: small ones in memory, larger ones as a copy in
 //	            memory behind a descriptor, the largest as the open file

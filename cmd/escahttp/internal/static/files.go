@@ -46,32 +46,38 @@ func newFiles(r *root, o Options) *files {
 	c := &files{root: r, o: o, known: make(map[string]*Version)}
 	c.load.tags = newTags(o.Tagging, o.Logf)
 	c.load.memory.most = o.CacheBytes
+	c.load.types = o.Types
 	return c
 }
 
-// get returns the present version of the file at name, for the caller to let go of.
-func (c *files) get(name []byte, now time.Time) (*Version, error) {
+// get returns the present version of the file at name, for the caller to let go of, and
+// whether it was there already.
+func (c *files) get(name []byte, now time.Time) (v *Version, again bool, err error) {
 	if c.root != nil && c.root.refresh(now) {
 		c.clear()
 	}
 	c.mu.RLock()
-	v := c.known[string(name)]
+	v = c.known[string(name)]
 	if v != nil && !v.hold() {
 		v = nil
 	}
 	c.mu.RUnlock()
 	switch {
 	case v != nil && (v.held || c.stands(v, name, now)):
-		return c.copied(v, name, now), nil
+		if v.fleeting() {
+			v.used.Store(now.UnixNano())
+		}
+		return v, true, nil
 	case c.root == nil && c.isDir(name):
-		return nil, errDirectory
+		return nil, false, errDirectory
 	case c.root == nil:
-		return nil, fs.ErrNotExist
+		return nil, false, fs.ErrNotExist
 	}
 	if v != nil {
 		defer v.letGo()
 	}
-	return c.find(string(name), v, now)
+	v, err = c.find(string(name), v, now)
+	return v, false, err
 }
 
 // stands reports whether v is still what is at name.
@@ -116,6 +122,9 @@ func (c *files) sidecarStands(v *Version, name string, now time.Time) bool {
 		return true
 	}
 	s, err := c.look(sidecarName(name), now)
+	if exhausted(err) {
+		return true
+	}
 	if err != nil {
 		s = stamp{}
 	}
@@ -135,7 +144,9 @@ func (c *files) isDir(name []byte) bool {
 
 // find opens what is at name, and keeps it in the place of before.
 func (c *files) find(name string, before *Version, now time.Time) (*Version, error) {
-	c.drop(name, before)
+	if c.drop(name, before); before != nil {
+		c.dropDerived(name)
+	}
 	age := c.root.age.Load()
 	v, err := c.openAt(name, before, now)
 	if exhausted(err) && c.shed() {
@@ -192,13 +203,10 @@ func (c *files) loadAt(d *directory, name string, open func(name string) (*descr
 	}
 }
 
-// copied returns v, which was asked for once more, or a copy in its place.
+// copied returns v, which was asked for at now, or if that was once more a copy in its
+// place.
 func (c *files) copied(v *Version, name []byte, now time.Time) *Version {
-	if !v.fleeting() {
-		return v
-	}
-	v.used.Store(now.UnixNano())
-	if v.copy || v.size > min(copiedFile, c.o.CacheBytes/8) || !c.roomFor(v.size) || !v.copying.CompareAndSwap(false, true) {
+	if v.file == nil || v.copy || v.once || v.size > c.mostCopied() || !c.roomFor(v.size) || !v.copying.CompareAndSwap(false, true) {
 		return v
 	}
 	age := c.root.age.Load()

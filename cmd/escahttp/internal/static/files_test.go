@@ -18,9 +18,12 @@ func TestCacheIsBounded(t *testing.T) {
 		s.write(t, large, pattern(smallFile+1))
 		for range 3 { // read in, kept, copied
 			for _, name := range []string{small, large} {
-				v, err := s.files.get([]byte(name), time.Now())
+				v, again, err := s.files.get([]byte(name), time.Now())
 				if err != nil {
 					t.Fatal(err)
+				}
+				if again {
+					v = s.files.copied(v, []byte(name), time.Now())
 				}
 				v.letGo()
 			}

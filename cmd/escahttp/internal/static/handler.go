@@ -1,16 +1,11 @@
 package static
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
 )
 
@@ -29,6 +24,30 @@ type Options struct {
 	Idle time.Duration
 	// Tagging is how entity tags are made. Default TagAuto.
 	Tagging Tagging
+	// Precompressed has FILE.br, FILE.zst and FILE.gz sent in the place of FILE, unless
+	// they are older, to clients that accept that.
+	Precompressed bool
+	// Encode are the codings that compressible files are sent in, made when they are first
+	// asked for, in the order of preference (see ParseCodings). None: nothing is compressed.
+	Encode []int
+	// Types are media types by extension, in lower case and with its dot, that come
+	// before the known ones.
+	Types map[string]string
+	// Index are the names of files that stand for their folder, as preferred. Default
+	// index.html.
+	Index []string
+	// CleanURLs has /a.html found at /a.
+	CleanURLs bool
+	// List has folders without an index listed, and Dotfiles with what begins with a dot.
+	List, Dotfiles bool
+	// Fallback is the path of a page that stands for all that is not there.
+	Fallback string
+	// ErrorPages are pages in the place of the short ones that say what went wrong.
+	ErrorPages []ErrorPage
+	// Before are steps that come before the file is looked for, Found when it is, and
+	// After has the last word on each answer, each in their order.
+	Before, Found []Step
+	After         []Finisher
 	// Logf is told of what the operator should know: files that cannot be read
 	// for other reasons than that they are not there. Default: nothing.
 	Logf func(format string, args ...any)
@@ -38,13 +57,19 @@ type Options struct {
 // goroutines may use it.
 type Handler struct {
 	files *files
-	chain []step
+	chain []Step
+	after []Finisher
 }
 
-// step is one part of a decision: it looks at a request and at what was decided
+// Step is one part of a decision: it looks at a request and at what was decided
 // so far, and true means that the answer is complete.
-type step interface {
-	decide(r Request, a *Answer) bool
+type Step interface {
+	Decide(r Request, a *Answer) bool
+}
+
+// Finisher adds to an answer that is complete.
+type Finisher interface {
+	Finish(r Request, a *Answer)
 }
 
 // New returns a Handler for the files beneath dir, which is a name: it is looked
@@ -68,8 +93,7 @@ func New(dir string, o Options) (*Handler, error) {
 
 // NewFS returns a Handler for the files of an fs.FS that do not change, such as
 // an embed.FS. They are read at once.
-func NewFS(fsys fs.FS, modified time.Time) (*Handler, error) {
-	var o Options
+func NewFS(fsys fs.FS, modified time.Time, o Options) (*Handler, error) {
 	o.setDefaults()
 	f := newFiles(nil, o)
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -79,7 +103,7 @@ func NewFS(fsys fs.FS, modified time.Time) (*Handler, error) {
 		b, err := fs.ReadFile(fsys, name)
 		if err == nil {
 			v := &Version{body: b, held: true}
-			v.describe(name, &stamp{size: int64(len(b)), mtime: modified.UnixNano()})
+			v.describe(name, &stamp{size: int64(len(b)), mtime: modified.UnixNano()}, nil)
 			f.load.tags.set(v, name, nil, nil, true, sha256.New())
 			f.known[name] = v
 		}
@@ -101,21 +125,42 @@ func (o *Options) setDefaults() {
 	if o.Idle <= 0 {
 		o.Idle = 10 * time.Second
 	}
+	if len(o.Index) == 0 {
+		o.Index = []string{"index.html"}
+	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
 }
 
 func newHandler(f *files, o Options) *Handler {
-	return &Handler{files: f, chain: []step{methods{}, find{f, o.Logf}, conditions{}, ranges{}, whole{}}}
+	var e *encodings
+	if o.Precompressed || len(o.Encode) > 0 {
+		e = newEncodings(f, o)
+	}
+	look := newFind(f, e, o)
+	chain := append(slices.Clone(o.Before), methods{}, look)
+	chain = append(chain, o.Found...)
+	if e != nil {
+		chain = append(chain, e)
+	}
+	after := o.After
+	if len(o.ErrorPages) > 0 {
+		after = append([]Finisher{errorPages{look, o.ErrorPages}}, after...)
+	}
+	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{}), after: after}
 }
 
 // Decide decides what r is answered with. a is empty, and is to be closed.
 func (h *Handler) Decide(r Request, a *Answer) {
+	a.path = r.Path()
 	for _, s := range h.chain {
-		if s.decide(r, a) {
-			return
+		if s.Decide(r, a) {
+			break
 		}
+	}
+	for _, f := range h.after {
+		f.Finish(r, a)
 	}
 }
 
@@ -127,6 +172,19 @@ func (h *Handler) Forget() {
 	}
 }
 
+// Stats is what a Handler keeps.
+type Stats struct {
+	Files, Open int   // versions, and descriptors among them
+	Bytes       int64 // of contents in memory
+}
+
+// Stats returns what is kept now.
+func (h *Handler) Stats() Stats {
+	h.files.mu.RLock()
+	defer h.files.mu.RUnlock()
+	return Stats{Files: len(h.files.known), Open: h.files.open, Bytes: h.files.bytes}
+}
+
 // Close lets go of all files.
 func (h *Handler) Close() error {
 	h.files.close()
@@ -136,90 +194,33 @@ func (h *Handler) Close() error {
 // methods refuses what is not for reading.
 type methods struct{}
 
-func (methods) decide(r Request, a *Answer) bool {
+func (methods) Decide(r Request, a *Answer) bool {
 	if m := string(r.Method()); m == "GET" || m == "HEAD" {
 		return false
 	}
 	a.set(keyAllow, valueAllow)
-	a.fail(http.StatusMethodNotAllowed)
+	a.Fail(http.StatusMethodNotAllowed)
 	return true
 }
 
-// find finds the version that a path leads to.
-type find struct {
-	files *files
-	logf  func(string, ...any)
-}
+// copies has what is asked for again sent from a copy in memory.
+type copies struct{ files *files }
 
-var index = []byte("index.html")
-
-func (f find) decide(r Request, a *Answer) bool {
-	path := r.Path()
-	if len(path) == 0 || path[0] != '/' || bytes.IndexByte(path, 0) >= 0 || runtime.GOOS == "windows" && bytes.IndexByte(path, '\\') >= 0 {
-		a.fail(http.StatusNotFound)
-		return true
+func (c copies) Decide(r Request, a *Answer) bool {
+	if a.again {
+		a.Version = c.files.copied(a.Version, a.file, r.Time())
 	}
-	name := path[1:]
-	inDir := len(name) == 0 || name[len(name)-1] == '/'
-	if inDir {
-		a.name = append(append(a.name[:0], name...), index...)
-		name = a.name
-	}
-	v, err := f.files.get(name, r.Time())
-	switch {
-	case err == nil:
-		a.Version = v
-		return false
-	case errors.Is(err, errDirectory) && !inDir:
-		redirect(r, a)
-	case errors.Is(err, fs.ErrPermission):
-		f.tell(name, err)
-		a.fail(http.StatusForbidden)
-	case notFound(err) || errors.Is(err, errDirectory): // an index that is a directory
-		a.fail(http.StatusNotFound)
-	case exhausted(err) || errors.Is(err, syscall.EAGAIN):
-		f.tell(name, err)
-		a.set(keyRetryAfter, valueRetryAfter)
-		a.fail(http.StatusServiceUnavailable)
-	default:
-		f.tell(name, err)
-		a.fail(http.StatusInternalServerError)
-	}
-	return true
-}
-
-// tell logs err without the path in it: the client has chosen that.
-func (f find) tell(name []byte, err error) {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
-	remedy := ""
-	switch {
-	case exhausted(err):
-		remedy = ": raise the limit of open files (ulimit -n), or set --max-conns-per-ip"
-	case errors.Is(err, syscall.EAGAIN):
-		remedy = ": another program holds a lease on it"
-	}
-	f.logf("%q: %v%s", name, err, remedy)
-}
-
-// redirect sends a directory asked for without its slash to the address with
-// it. The address is a path, so it cannot lead to another host.
-func redirect(r Request, a *Answer) {
-	to := (&url.URL{Path: "/" + strings.Trim(string(r.Path()), "/") + "/"}).EscapedPath()
-	if q := r.Query(); len(q) > 0 {
-		to += "?" + string(q)
-	}
-	a.set(keyLocation, []byte(to))
-	a.fail(http.StatusMovedPermanently)
+	return false
 }
 
 // whole answers with all of the version.
 type whole struct{}
 
-func (whole) decide(_ Request, a *Answer) bool {
+func (whole) Decide(_ Request, a *Answer) bool {
 	a.Status = http.StatusOK
+	if a.coding != nil {
+		a.set(keyContentEncoding, a.coding.value)
+	}
 	if a.Version.growing {
 		a.ContentType = a.Version.contentType
 		a.only(Span{0, -1})
@@ -233,13 +234,17 @@ func (whole) decide(_ Request, a *Answer) bool {
 // describe sets what the header fields say of the version.
 func (a *Answer) describe() {
 	v := a.Version
-	a.ContentType = v.contentType
+	if a.ContentType = v.contentType; a.contentType != nil {
+		a.ContentType = a.contentType
+	}
 	if v.generated() {
 		return
 	}
 	a.set(keyLastModified, v.lastModified)
-	if len(v.etag) > 0 {
-		a.set(keyETag, v.etag)
+	if tag := a.tag(); len(tag) > 0 {
+		a.set(keyETag, tag)
 	}
-	a.set(keyAcceptRanges, valueBytes)
+	if a.coding == nil {
+		a.set(keyAcceptRanges, valueBytes)
+	}
 }

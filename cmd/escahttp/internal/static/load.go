@@ -20,6 +20,7 @@ const mostTries = 8
 type loader struct {
 	tags   *tags
 	memory memory
+	types  types
 }
 
 // load makes a version of f, which is at name, and takes f over.
@@ -44,7 +45,7 @@ func (l *loader) version(name string, f *descriptor, d *directory) (*Version, er
 			return nil, errIrregular
 		}
 		v := &Version{}
-		v.describe(name, &s)
+		v.describe(name, &s, l.types)
 		settled := s.settled(time.Now())
 		v.once = !settled
 		sum := sha256.New()
@@ -58,7 +59,7 @@ func (l *loader) version(name string, f *descriptor, d *directory) (*Version, er
 			}
 			if n != s.size && l.unchanged(f, &s) {
 				v := &Version{}
-				v.describe(name, &s)
+				v.describe(name, &s, l.types)
 				return v, l.stream(v, f)
 			}
 		case s.size <= copiedAlways && !settled:

@@ -7,17 +7,29 @@ import "strings"
 // are not asked, of which some take .ts for a translation and .js for an
 // application.
 func contentType(ext string) string {
-	if t, ok := types[strings.ToLower(ext)]; ok {
+	if t, ok := known[strings.ToLower(ext)]; ok {
 		return t
 	}
 	return "application/octet-stream"
 }
 
+// types are media types by extension, in lower case and with its dot, that come before
+// those that are known.
+type types map[string]string
+
+// of is contentType, but for what t says.
+func (t types) of(ext string) []byte {
+	if is, ok := t[strings.ToLower(ext)]; ok {
+		return []byte(is)
+	}
+	return []byte(contentType(ext))
+}
+
 const utf8 = "; charset=utf-8"
 
-// types are what browsers and players expect: the registered types, or where
+// known are what browsers and players expect: the registered types, or where
 // those are not understood the customary ones.
-var types = map[string]string{
+var known = map[string]string{
 	// Pages and what belongs to them.
 	".appcache": "text/cache-manifest" + utf8, ".css": "text/css" + utf8, ".htm": "text/html" + utf8,
 	".html": "text/html" + utf8, ".js": "text/javascript" + utf8, ".cjs": "text/javascript" + utf8,

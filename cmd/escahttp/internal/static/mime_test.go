@@ -26,7 +26,7 @@ func TestContentTypes(t *testing.T) {
 	if contentType(".ts") != "video/mp2t" || contentType(".unheard-of") != "application/octet-stream" {
 		t.Error("the machine's own table is asked")
 	}
-	for ext, typ := range types {
+	for ext, typ := range known {
 		if _, _, err := mime.ParseMediaType(typ); err != nil || ext[0] != '.' {
 			t.Errorf("%s: %q: %v", ext, typ, err)
 		}

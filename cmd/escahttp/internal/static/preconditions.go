@@ -11,10 +11,10 @@ import (
 // section 13.2.2.
 type conditions struct{}
 
-func (conditions) decide(r Request, a *Answer) bool {
-	switch status := preconditions(r, a.Version); status {
+func (conditions) Decide(r Request, a *Answer) bool {
+	switch status := preconditions(r, a.Version, a.tag()); status {
 	case http.StatusPreconditionFailed:
-		a.fail(status)
+		a.Fail(status)
 		return true
 	case http.StatusNotModified:
 		a.describe()
@@ -24,16 +24,16 @@ func (conditions) decide(r Request, a *Answer) bool {
 	return false
 }
 
-func preconditions(r Request, v *Version) int {
+func preconditions(r Request, v *Version, tag []byte) int {
 	if len(r.Header("If-Match")) > 0 {
-		if !anyMatches(r.Headers("If-Match"), v.etag, false) {
+		if !anyMatches(r.Headers("If-Match"), tag, false) {
 			return http.StatusPreconditionFailed
 		}
 	} else if t, ok := date(r.Header("If-Unmodified-Since")); ok && !v.generated() && v.modified > t {
 		return http.StatusPreconditionFailed
 	}
 	if len(r.Header("If-None-Match")) > 0 {
-		if anyMatches(r.Headers("If-None-Match"), v.etag, true) {
+		if anyMatches(r.Headers("If-None-Match"), tag, true) {
 			return http.StatusNotModified
 		}
 	} else if t, ok := date(r.Header("If-Modified-Since")); ok && !v.generated() && v.modified <= t {

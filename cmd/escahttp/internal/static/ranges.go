@@ -10,10 +10,10 @@ import (
 // ranges answers with the parts of the version that a Range header asks for.
 type ranges struct{}
 
-func (ranges) decide(r Request, a *Answer) bool {
+func (ranges) Decide(r Request, a *Answer) bool {
 	v := a.Version
 	header := r.Header("Range")
-	if len(header) == 0 || string(r.Method()) != "GET" || v.generated() || !ifRange(r, v) {
+	if len(header) == 0 || a.coding != nil || string(r.Method()) != "GET" || v.generated() || !ifRange(r, v) {
 		return false
 	}
 	parts, ok := parseRanges(header, v.size)
@@ -22,7 +22,7 @@ func (ranges) decide(r Request, a *Answer) bool {
 		return false
 	case len(parts) == 0:
 		a.set(keyContentRange, appendContentRange(nil, nil, v.size))
-		a.fail(http.StatusRequestedRangeNotSatisfiable)
+		a.Fail(http.StatusRequestedRangeNotSatisfiable)
 		return true
 	}
 	a.describe()

@@ -4,6 +4,7 @@ package static
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +22,9 @@ type asked struct {
 func (r asked) Method() []byte            { return []byte(r.method) }
 func (r asked) Path() []byte              { return []byte(r.path) }
 func (r asked) Query() []byte             { return nil }
+func (r asked) Host() []byte              { return nil }
+func (r asked) Client() netip.Addr        { return netip.Addr{} }
+func (r asked) Secure() bool              { return false }
 func (r asked) Header(name string) []byte { return []byte(r.header[name]) }
 func (r asked) Time() time.Time           { return time.Now() }
 func (r asked) Headers(name string) [][]byte {

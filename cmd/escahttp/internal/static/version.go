@@ -37,6 +37,11 @@ type Version struct {
 	modified                        int64 // Unix seconds, as HTTP has it
 	sidecar                         stamp // of FILE.etag; zero: there is none
 
+	// compressible: it is worth compressing, by its type.
+	compressible bool
+	isDerived    bool   // it was made of what stamp shows,
+	madeOf       []byte // and that had this tag
+
 	body []byte // all of the contents; or what was read of a file without a size
 	file *descriptor
 	copy bool // file is a copy
@@ -49,23 +54,30 @@ type Version struct {
 	checked atomic.Int64 // when the name was last seen to lead to it, Unix nanoseconds
 	used    atomic.Int64 // when it was last asked for, if that is kept (fleeting)
 	copying atomic.Bool  // somebody has begun to make a copy
+
+	beside        atomic.Uint32             // which codings of the file lie beside it
+	besideChecked atomic.Int64              // when that was seen, Unix nanoseconds; 0: never
+	useless       [len(codings)]atomic.Bool // codings that save nothing
 }
 
 // describe sets what the header fields of v say, but for its tag.
-func (v *Version) describe(name string, s *stamp) {
-	t := time.Unix(0, s.mtime).UTC()
+func (v *Version) describe(name string, s *stamp, t types) {
+	at := time.Unix(0, s.mtime).UTC()
 	v.stamp, v.size = *s, s.size
-	v.modified = t.Unix()
-	v.lastModified = t.AppendFormat(nil, http.TimeFormat)
-	v.contentType = []byte(contentType(path.Ext(name)))
+	v.modified = at.Unix()
+	v.lastModified = at.AppendFormat(nil, http.TimeFormat)
+	v.contentType = t.of(path.Ext(name))
+	v.compressible = compressible(string(v.contentType))
 }
 
 // itself reports whether the file is sent itself, and so may change meanwhile.
 func (v *Version) itself() bool { return v.file != nil && !v.copy }
 
 // fleeting reports whether v is let go of when nobody asks for it any more: the file
-// itself, and large copies.
-func (v *Version) fleeting() bool { return v.file != nil && (!v.copy || v.size > copiedAlways) }
+// itself, and large copies. What was made of a file took longer to make.
+func (v *Version) fleeting() bool {
+	return v.file != nil && !v.isDerived && (!v.copy || v.size > copiedAlways)
+}
 
 // hold keeps v's descriptor open for the caller; false if it is closed already.
 func (v *Version) hold() bool { return v.file == nil || v.file.hold() }
@@ -92,7 +104,7 @@ func (v *Version) generated() bool { return v.lastModified == nil }
 func (v *Version) duplicate(m *memory) (*Version, error) {
 	n := &Version{
 		stamp: v.stamp, size: v.size, etag: v.etag, lastModified: v.lastModified, contentType: v.contentType,
-		modified: v.modified, sidecar: v.sidecar,
+		modified: v.modified, sidecar: v.sidecar, compressible: v.compressible,
 	}
 	n.checked.Store(v.checked.Load())
 	n.used.Store(v.used.Load())

@@ -1,0 +1,340 @@
+//go:build linux && (amd64 || arm64)
+
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// stream is one request of HTTP/2, and its answer. It is also what handlers get as
+// ctx.Conn: its addresses and deadlines are good, reading and writing is not for them.
+type stream struct {
+	c   *h2conn
+	id  uint32
+	num uint64 // of the connection's requests
+	ln  *h2line
+	in  request
+	out response
+
+	handled bool // a handler has had it
+	goAway  bool // and wants no more requests on its connection
+
+	// With the connection's mu.
+	cond       sync.Cond // body, window, or closed
+	body       []byte    // received, and from bodyAt on not read
+	bodyAt     int
+	received   int64
+	declared   int64 // Content-Length; -1: none
+	trailers   []hpack.HeaderField
+	inflow     inflow
+	wants      int64 // bytes that wait for the client to take them
+	window     int64 // what the client takes; below zero: it has changed its mind
+	remoteDone bool  // the client has sent all
+	localDone  bool  // and we have
+	closed     bool
+	returned   bool // the handler has, or its time is up
+	over       bool // nobody serves it any more
+	readAt     time.Time
+	writeAt    time.Time
+	ctx        context.Context // nil: nobody has asked for it
+	cancel     context.CancelCauseFunc
+}
+
+// tlsStream is a stream of a connection with TLS.
+type tlsStream struct{ *stream }
+
+// ConnectionState returns that of the connection.
+func (t tlsStream) ConnectionState() tls.ConnectionState {
+	state, _ := tlsStateOf(t.c.nc)
+	return state
+}
+
+// Handshake does nothing: there has been one.
+func (t tlsStream) Handshake() error { return nil }
+
+func (st *stream) conn() net.Conn {
+	if st.c.h.sv.tls != nil {
+		return tlsStream{st}
+	}
+	return st
+}
+
+// streamOf returns the stream that nc is; nil: it is none.
+func streamOf(nc net.Conn) *stream {
+	switch nc := nc.(type) {
+	case *stream:
+		return nc
+	case tlsStream:
+		return nc.stream
+	}
+	return nil
+}
+
+var (
+	errNoHijack  = errors.New("esca: an HTTP/2 stream cannot be hijacked: have the client speak HTTP/1.1, or use server.WithHTTP2(false)")
+	errNotForYou = errors.New("esca: ctx.Conn of an HTTP/2 request is one of many streams: read the request's body, and set the response's")
+	errReset     = errors.New("esca: the HTTP/2 stream was reset by its client")
+)
+
+// Read is not for handlers.
+
+func (st *stream) Read([]byte) (int, error) { return 0, errNotForYou }
+func (st *stream) LocalAddr() net.Addr      { return st.c.nc.LocalAddr() }
+func (st *stream) RemoteAddr() net.Addr     { return st.c.nc.RemoteAddr() }
+
+// Write takes interim answers, as ctx.EarlyHints writes.
+func (st *stream) Write(p []byte) (int, error) {
+	st.c.mu.Lock()
+	returned := st.returned
+	st.c.mu.Unlock()
+	if returned || !bytes.HasPrefix(p, []byte("HTTP/1.1 1")) {
+		return 0, errNotForYou
+	}
+	return st.out.write(p)
+}
+
+// Close resets the stream.
+func (st *stream) Close() error {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	if !st.closed {
+		st.c.resetStream(st.id, http2.ErrCodeCancel)
+		st.c.flushLocked()
+	}
+	return nil
+}
+
+// SetDeadline sets both deadlines.
+func (st *stream) SetDeadline(t time.Time) error {
+	st.SetReadDeadline(t)
+	return st.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets when the rest of the request's body must have come.
+func (st *stream) SetReadDeadline(t time.Time) error { return st.setDeadline(&st.readAt, t) }
+
+// SetWriteDeadline sets when the client must have taken the answer.
+func (st *stream) SetWriteDeadline(t time.Time) error { return st.setDeadline(&st.writeAt, t) }
+
+func (st *stream) setDeadline(at *time.Time, t time.Time) error {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	if st.over {
+		return net.ErrClosed
+	}
+	*at = t
+	st.cond.Broadcast()
+	return nil
+}
+
+func (st *stream) isClosed() bool {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	return st.closed
+}
+
+// reason is why a closed stream is it.
+func (st *stream) reason() error {
+	if st.c.err != nil {
+		return st.c.err
+	}
+	return errReset
+}
+
+// wait waits for news of the stream, and reports false if at has passed. With mu.
+func (st *stream) wait(at time.Time) bool {
+	if at.IsZero() {
+		st.cond.Wait()
+		return true
+	}
+	left := time.Until(at)
+	if left <= 0 {
+		return false
+	}
+	t := time.AfterFunc(left, func() {
+		st.c.mu.Lock()
+		st.cond.Broadcast()
+		st.c.mu.Unlock()
+	})
+	st.cond.Wait()
+	t.Stop()
+	return true
+}
+
+func (st *stream) timeout(op string) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: st.LocalAddr(), Addr: st.RemoteAddr(), Err: os.ErrDeadlineExceeded}
+}
+
+// receive reads the body; io.EOF: that was all.
+func (st *stream) receive(p []byte) (int, error) {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case st.bodyAt < len(st.body):
+			n := copy(p, st.body[st.bodyAt:])
+			if st.bodyAt += n; st.bodyAt == len(st.body) {
+				st.body, st.bodyAt = st.body[:0], 0
+			}
+			had := len(c.out)
+			if c.giveBack(st, n); len(c.out) > had {
+				c.flushLocked()
+			}
+			return n, nil
+		case st.closed:
+			return 0, st.reason()
+		case st.remoteDone:
+			return 0, io.EOF
+		}
+		if len(c.out) > 0 && !c.writing { // the client may be waiting for a 100
+			c.flushLocked()
+			continue // what was waited for may have come meanwhile
+		}
+		if !st.wait(st.readAt) {
+			return 0, st.timeout("read")
+		}
+	}
+}
+
+// respond sends a head. last: and nothing behind it.
+func (st *stream) respond(fields func(add func(name, value string)), last bool) error {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.makeRoom()
+	if st.closed {
+		return st.reason()
+	}
+	c.block.Reset()
+	fields(func(name, value string) { c.enc.WriteField(hpack.HeaderField{Name: name, Value: value}) })
+	b := c.block.Bytes()
+	first := true
+	for first || len(b) > 0 {
+		part := b[:min(len(b), c.frame)]
+		b = b[len(part):]
+		if first {
+			c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: st.id, BlockFragment: part, EndStream: last, EndHeaders: len(b) == 0})
+		} else {
+			c.fr.WriteContinuation(st.id, len(b) == 0, part)
+		}
+		first = false
+	}
+	if last {
+		st.sentAll()
+	}
+	return nil
+}
+
+// send sends p, as the client takes it; last: and nothing behind it.
+func (st *stream) send(p []byte, last bool) error {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waited := false
+	defer func() {
+		if waited {
+			c.wake() // for what st did not take
+		}
+	}()
+	for len(p) > 0 || last {
+		c.makeRoom()
+		if st.closed {
+			return st.reason()
+		}
+		n := int(min(int64(len(p)), st.window, c.window, int64(c.frame)))
+		if n <= 0 && len(p) > 0 {
+			c.replace(st.ln, st.ln.seq.Load()) // or nobody would hear the client ask for more
+			c.flushLocked()
+			if min(st.window, c.window) > 0 || st.closed {
+				continue
+			}
+			if waited {
+				c.wake()
+			}
+			waited = true
+			st.wants = int64(len(p))
+			c.wanting++
+			inTime := st.wait(st.writeAt)
+			c.wanting--
+			st.wants = 0
+			if !inTime {
+				c.resetStream(st.id, http2.ErrCodeCancel)
+				c.flushLocked()
+				return st.timeout("write")
+			}
+			continue
+		}
+		st.window -= int64(n)
+		c.window -= int64(n)
+		end := last && n == len(p)
+		var head [9]byte
+		binary.BigEndian.PutUint32(head[:], uint32(n)<<8|uint32(http2.FrameData))
+		if end {
+			head[4] = byte(http2.FlagDataEndStream)
+		}
+		binary.BigEndian.PutUint32(head[5:], st.id)
+		c.out = append(append(c.out, head[:]...), p[:n]...)
+		p = p[n:]
+		if end {
+			st.sentAll()
+		}
+		if len(p) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// sentAll is called when the answer is in the connection's hands. With mu.
+func (st *stream) sentAll() {
+	st.localDone = true
+	if st.goAway {
+		st.c.away = st.c.away || st.sendGoAway()
+	}
+	if st.remoteDone {
+		st.c.closeStream(st, nil)
+	}
+}
+
+func (st *stream) sendGoAway() bool {
+	st.c.fr.WriteGoAway(st.c.last, http2.ErrCodeNo, nil)
+	return true
+}
+
+func (st *stream) answered() bool { return st.localDone }
+
+// context returns the context of the request.
+func (st *stream) context() context.Context {
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	if st.ctx == nil {
+		st.ctx, st.cancel = context.WithCancelCause(st.c.h.sv.base)
+		switch {
+		case st.over || st.localDone:
+			st.cancel(nil)
+		case st.closed:
+			st.cancel(ErrClientGone)
+		}
+	}
+	return st.ctx
+}
+
+// endContext ends it. With mu.
+func (st *stream) endContext(why error) {
+	if st.cancel != nil {
+		st.cancel(why)
+	}
+}
