@@ -59,36 +59,12 @@ func (ln *Listener) Enroll(loop int, nc net.Conn, context any) error {
 // if it blocks, the loop is taken from it. It reports false if the loop has
 // ended. Any goroutine may call it.
 func (ln *Listener) Execute(loop int, f func()) bool {
-	l := ln.group.loops[loop]
-	return l.post(func() {
-		l.outside(nil, func() {
-			f()
-			l.unlockThread()
-		})
-	})
+	return ln.group.loops[loop].execute(f)
 }
 
 // Do is Execute, and returns when f has run. If it is called by what the loop runs
 // already, f runs at once.
-func (ln *Listener) Do(loop int, f func()) bool {
-	if ln.group.loops[loop].isCaller() {
-		f()
-		return true
-	}
-	ran := make(chan struct{})
-	if !ln.Execute(loop, func() { defer close(ran); f() }) {
-		return false
-	}
-	<-ran
-	return true
-}
-
-// isCaller reports whether the calling goroutine is one on which l runs user code.
-func (l *loop) isCaller() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.phase == phaseUser && (l.driver == getg() || l.running != nil && l.running.isCaller())
-}
+func (ln *Listener) Do(loop int, f func()) bool { return ln.group.loops[loop].do(f) }
 
 // takeConn closes nc, and returns its descriptor, which lives on.
 func takeConn(nc net.Conn) (fd int32, peer sockaddr, err error) {

@@ -26,8 +26,16 @@ const (
 	longestSegment = 1452  // a datagram that is longer does not fit an Ethernet frame, and UDP_SEGMENT does not cut it
 )
 
-// longestDatagram is what no datagram is longer than.
-const longestDatagram = 65535
+// longestOf is what no datagram on a socket of family is longer than.
+func longestOf(family uint16) int {
+	switch family {
+	case unix.AF_INET:
+		return 65535 - 20 - 8 // with its headers no longer than IP's length can say
+	case unix.AF_INET6:
+		return 65535 - 8 // IPv6's does not count its own
+	}
+	return 65535
+}
 
 // segmentControl is what UDP_SEGMENT takes of a message's control messages.
 var segmentControl = unix.CmsgSpace(2)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,19 +27,17 @@ type PacketListener struct {
 
 	closed  chan struct{}
 	closing atomic.Bool
-	serving atomic.Pointer[packetServing]
+	serving atomic.Pointer[group] // nil: Serve has not been called
 
 	mu sync.Mutex // of Start and Close
 }
-
-// packetServing is what Serve has.
-type packetServing struct{ group *group }
 
 var _ net.PacketConn = (*PacketListener)(nil)
 
 // ListenPacket listens for datagrams on addr; network is udp, udp4, udp6 or unixgram.
 // For Serve each loop has a socket of its own on the same port (SO_REUSEPORT), among
-// which the kernel spreads peers; on unixgram there is one. Options that are about
+// which the kernel spreads peers; on unixgram there is one, and so there is on a group
+// of multicast, of whose datagrams each socket would have a copy. Options that are about
 // connections mean nothing.
 func ListenPacket(network, addr string, opts ...Option) (*PacketListener, error) {
 	switch network {
@@ -59,11 +58,22 @@ func ListenPacket(network, addr string, opts ...Option) (*PacketListener, error)
 		pc.Close()
 		return nil, err
 	}
+	if network == "unixgram" || isMulticast(addr) || isMulticast(c.LocalAddr().String()) {
+		o.loops = 1
+	}
 	return &PacketListener{PacketConn: c, network: network, opt: o, closed: make(chan struct{})}, nil
 }
 
-// openPacket lets package net resolve, bind and name errors.
+func isMulticast(addr string) bool {
+	a, err := netip.ParseAddrPort(addr)
+	return err == nil && a.Addr().IsMulticast()
+}
+
+// openPacket lets package net resolve, bind and name errors, or who was named for it.
 func openPacket(network, addr string, o *options, shared bool) (net.PacketConn, error) {
+	if o.packetSocket != nil {
+		return o.packetSocket(network, addr)
+	}
 	lc := net.ListenConfig{Control: func(network, addr string, rc syscall.RawConn) (err error) {
 		if shared && network != "unixgram" {
 			cerr := rc.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
@@ -127,7 +137,7 @@ func (ln *PacketListener) openFurther() (fds []int32, err error) {
 		return nil, err
 	}
 	fds = append(fds, int32(first))
-	if ln.network == "unixgram" || ln.opt.loops == 1 {
+	if ln.opt.loops == 1 {
 		return fds, nil
 	}
 	if err := unix.SetsockoptInt(first, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
@@ -138,8 +148,13 @@ func (ln *PacketListener) openFurther() (fds []int32, err error) {
 		if err != nil {
 			return fds, err
 		}
-		fd, err := dupRaw(pc.(syscall.Conn))
-		pc.Close()
+		c, err := newPacketConn(pc)
+		if err != nil {
+			pc.Close()
+			return fds, err
+		}
+		fd, err := dupRaw(c.nc)
+		c.Close()
 		if err != nil {
 			return fds, err
 		}
@@ -162,6 +177,7 @@ func (ln *PacketListener) startLoops(fds []int32, h PacketHandler) error {
 	if c.Slots == 0 {
 		c.Slots = packetSlots
 	}
+	c.Slots = min(c.Slots, mostPacketSlots)
 	g, err := newGroup(o)
 	if err != nil {
 		closeAll(fds)
@@ -180,7 +196,7 @@ func (ln *PacketListener) startLoops(fds []int32, h PacketHandler) error {
 		closeAll(fds)
 		return err
 	}
-	ln.serving.Store(&packetServing{group: g})
+	ln.serving.Store(g)
 	g.start()
 	return nil
 }
@@ -195,19 +211,19 @@ func (ln *PacketListener) Close() error {
 		return &net.OpError{Op: "close", Net: ln.network, Addr: ln.LocalAddr(), Err: net.ErrClosed}
 	}
 	defer close(ln.closed)
-	s := ln.serving.Load()
-	if s == nil {
+	g := ln.serving.Load()
+	if g == nil {
 		return ln.PacketConn.Close()
 	}
 	var wait []chan struct{}
-	for _, l := range s.group.loops {
+	for _, l := range g.loops {
 		closed := make(chan struct{})
 		caller := l.isCaller() // it would wait for itself
 		if l.post(func() { l.packets.close(); close(closed) }) && !caller {
 			wait = append(wait, closed)
 		}
 	}
-	s.group.close()
+	g.close()
 	for _, closed := range wait {
 		<-closed
 	}
@@ -217,8 +233,8 @@ func (ln *PacketListener) Close() error {
 // Wait blocks until every loop of Serve has ended: after Close, when its last Handler
 // has returned.
 func (ln *PacketListener) Wait() {
-	if s := ln.serving.Load(); s != nil {
-		for _, l := range s.group.loops {
+	if g := ln.serving.Load(); g != nil {
+		for _, l := range g.loops {
 			<-l.done
 		}
 	}
@@ -227,15 +243,15 @@ func (ln *PacketListener) Wait() {
 // WriteTo sends p to a peer. With Serve it is queued for the first loop's socket, and
 // what the queue has no room for is an error, ENOBUFS.
 func (ln *PacketListener) WriteTo(p []byte, to net.Addr) (int, error) {
-	s := ln.serving.Load()
-	if s == nil {
+	g := ln.serving.Load()
+	if g == nil {
 		return ln.PacketConn.WriteTo(p, to)
 	}
 	var name packetName
 	if err := name.setAddr(ln.family, to); err != nil {
 		return 0, ln.writeError(to, err)
 	}
-	if err := s.group.loops[0].packets.send(&name, p); err != nil {
+	if err := g.loops[0].packets.send(&name, p); err != nil {
 		return 0, ln.writeError(to, err)
 	}
 	return len(p), nil
@@ -243,14 +259,14 @@ func (ln *PacketListener) WriteTo(p []byte, to net.Addr) (int, error) {
 
 // WriteToUDPAddrPort is WriteTo, without allocations.
 func (ln *PacketListener) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
-	s := ln.serving.Load()
-	if s == nil {
+	g := ln.serving.Load()
+	if g == nil {
 		return ln.PacketConn.WriteToUDPAddrPort(p, to)
 	}
 	var name packetName
 	err := name.setAddrPort(ln.family, to)
 	if err == nil {
-		err = s.group.loops[0].packets.send(&name, p)
+		err = g.loops[0].packets.send(&name, p)
 	}
 	if err != nil {
 		return 0, ln.writeError(net.UDPAddrFromAddrPort(to), err)
@@ -270,15 +286,16 @@ func (pl *packetLoop) send(name *packetName, p []byte) error {
 	if len(pl.socks) == 0 {
 		return net.ErrClosed
 	}
-	if len(p) > longestDatagram {
+	s := pl.socks[0]
+	if len(p) > s.most {
 		return unix.EMSGSIZE
 	}
-	s := pl.socks[0]
-	if n := len(s.out); n > s.flying && s.out[n-1].add(name.bytes(), p, nil, s.longest) {
+	together := s.together()
+	if n := len(s.out); n > s.flying && s.out[n-1].add(name.bytes(), p, nil, together) {
 		return nil
 	}
 	b := pl.batch()
-	b.add(name.bytes(), p, nil, s.longest)
+	b.add(name.bytes(), p, nil, together)
 	dropped := pl.dropped
 	if s.submit(b); pl.dropped != dropped {
 		return unix.ENOBUFS
@@ -286,13 +303,33 @@ func (pl *packetLoop) send(name *packetName, p []byte) error {
 	return nil
 }
 
+// Execute has the loop given run f, which is user code, as Listener.Execute does. It
+// reports false if there are no loops, as Serve has not been called, or they have ended.
+func (ln *PacketListener) Execute(loop int, f func()) bool {
+	g := ln.serving.Load()
+	return g != nil && g.loops[loop].execute(f)
+}
+
+// Do is Execute, and returns when f has run. If it is called by what the loop runs
+// already, f runs at once.
+func (ln *PacketListener) Do(loop int, f func()) bool {
+	g := ln.serving.Load()
+	return g != nil && g.loops[loop].do(f)
+}
+
+// Loops returns how many loops there are, or would be with Serve.
+func (ln *PacketListener) Loops() int { return ln.opt.loops }
+
+// Serial reports whether nothing that the loops run ever runs at once, as of Listener.
+func (ln *PacketListener) Serial() bool { return ln.opt.loops == 1 && !ln.opt.steals }
+
 // Stats returns what the loops of Serve have done so far.
 func (ln *PacketListener) Stats() Stats {
 	var st Stats
-	if s := ln.serving.Load(); s != nil {
-		st.Loops = len(s.group.loops)
-		st.Backend = s.group.factory.Name()
-		for _, l := range s.group.loops {
+	if g := ln.serving.Load(); g != nil {
+		st.Loops = len(g.loops)
+		st.Backend = g.factory.Name()
+		for _, l := range g.loops {
 			l.mu.Lock()
 			l.addStats(&st)
 			l.mu.Unlock()
@@ -301,12 +338,14 @@ func (ln *PacketListener) Stats() Stats {
 	return st
 }
 
-// Backend is one line on which backend the loops of Serve use, and why not another.
+// Backend is one line on which backend the loops of Serve use, or would, and why not
+// another.
 func (ln *PacketListener) Backend() string {
-	if s := ln.serving.Load(); s != nil {
-		return s.group.why
+	if g := ln.serving.Load(); g != nil {
+		return g.why
 	}
-	return ""
+	_, why, _ := ln.opt.chooseFactory()
+	return why
 }
 
 // SyscallConn gives access to the socket: with Serve to the first loop's, and to
@@ -358,7 +397,7 @@ func (ln *PacketListener) setInt(opt, v int) error {
 
 // control runs f on each loop's socket, which stays open meanwhile.
 func (ln *PacketListener) control(f func(fd int) error) (err error) {
-	for _, l := range ln.serving.Load().group.loops {
+	for _, l := range ln.serving.Load().loops {
 		l.mu.Lock()
 		if len(l.packets.socks) == 0 {
 			err = errors.Join(err, net.ErrClosed)
@@ -372,4 +411,23 @@ func (ln *PacketListener) control(f func(fd int) error) (err error) {
 		return &net.OpError{Op: "set", Net: ln.network, Source: ln.LocalAddr(), Err: err}
 	}
 	return nil
+}
+
+// File returns a duplicate of the socket, with Serve of the first loop's, which the
+// caller closes. It receives what Serve has it receive: several datagrams of a peer as
+// one message (UDP_GRO).
+func (ln *PacketListener) File() (*os.File, error) {
+	if ln.serving.Load() == nil {
+		return ln.PacketConn.File()
+	}
+	var fd int
+	var err error
+	cerr := servedRawConn{ln}.Control(func(of uintptr) { fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) })
+	switch {
+	case cerr != nil:
+		return nil, cerr
+	case err != nil:
+		return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.LocalAddr(), Err: os.NewSyscallError("dup", err)}
+	}
+	return os.NewFile(uintptr(fd), "esca packets"), nil
 }

@@ -52,7 +52,7 @@ type Packets struct {
 	segment int    // bytes of each datagram of the message
 
 	out     *packetBatch
-	longest int        // of its socket's
+	longest int        // of a datagram that may share a message
 	name    packetName // of Send
 }
 
@@ -69,7 +69,7 @@ func (pl *packetLoop) packets() *Packets {
 }
 
 func (p *Packets) begin(s *packetSocket, slot, n int32) {
-	p.s, p.slot, p.n, p.longest = s, slot, n, s.longest
+	p.s, p.slot, p.n, p.longest = s, slot, n, s.together()
 	if p.out == nil {
 		p.out = s.l.packets.batch()
 	}
@@ -221,7 +221,7 @@ func (p *Packets) Send(b []byte, to netip.AddrPort, control []byte) bool {
 }
 
 func (p *Packets) queue(name, b, control []byte) bool {
-	fits := len(b) <= longestDatagram && len(control) <= mostControl
+	fits := len(b) <= p.s.most && len(control) <= mostControl
 	if fits && p.out.add(name, b, control, p.longest) {
 		return true
 	}
@@ -245,3 +245,15 @@ const mostControl = batchControl - 32
 
 // Addr is the address that the datagrams have come to.
 func (p *Packets) Addr() net.Addr { return p.s.ln.LocalAddr() }
+
+// Loop is the index of the loop that serves them.
+func (p *Packets) Loop() int { return p.s.l.index }
+
+// FD is the descriptor of the socket, for options of it; the loop reads and writes.
+// -1: the PacketListener has been closed meanwhile.
+func (p *Packets) FD() int {
+	l := p.s.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(p.s.fd)
+}

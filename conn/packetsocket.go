@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,9 +17,10 @@ import (
 var packetMemory = poller.PacketLayout{Messages: 64, Size: 1 << 16, Control: 128}
 
 const (
-	packetSlots = 8 // one is used at a time, but for those of handlers that were left behind
-	mostBatches = 8 // that a socket queues: what is over it is dropped
-	mostErrors  = 8 // of receives in a row, after which the next event is waited for
+	packetSlots     = 8  // one is used at a time, but for those of handlers that were left behind
+	mostPacketSlots = 64 // they are large: WithMemory's, which is perhaps meant for connections, does not count above it
+	mostBatches     = 8  // that a socket queues: what is over it is dropped
+	mostErrors      = 8  // of receives in a row, after which the next event is waited for
 )
 
 // packetSocket is the socket of a loop on which datagrams come and go. Everything moves
@@ -45,8 +47,10 @@ type packetSocket struct {
 	flying  int
 	isDirty bool
 	state   packetOut
-	armed   bool // EPOLLOUT is in the registration
-	longest int  // of a datagram that may share a message
+	armed   bool  // EPOLLOUT is in the registration
+	most    int   // bytes of a datagram
+	longest int   // of one that may share a message
+	narrow  int64 // until when longest is less than longestSegment; 0: it is not
 }
 
 type packetOut uint8
@@ -85,7 +89,7 @@ func (pl *packetLoop) hasWork() bool { return pl != nil && len(pl.dirty)+len(pl.
 func (pl *packetLoop) add(ln *PacketListener, fd int32, family uint16) error {
 	l := pl.l
 	l.gens = (l.gens + 1) & poller.GenMask
-	s := &packetSocket{l: l, ln: ln, fd: fd, gen: l.gens, family: family}
+	s := &packetSocket{l: l, ln: ln, fd: fd, gen: l.gens, family: family, most: longestOf(family)}
 	if family == unix.AF_INET || family == unix.AF_INET6 {
 		s.longest = longestSegment
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) // without, they come one by one
@@ -380,17 +384,32 @@ func (s *packetSocket) result(b *packetBatch, ret int64) {
 	}
 }
 
+// narrowLasts is for how long what one peer cannot have together is not sent together to
+// any: about as long as the kernel believes that a path is narrow.
+const narrowLasts = 10 * time.Minute
+
+// together is how long a datagram may be that shares a message.
+func (s *packetSocket) together() int {
+	if s.narrow != 0 && s.l.now >= s.narrow {
+		s.narrow, s.longest = 0, longestSegment
+	}
+	return s.longest
+}
+
 // failed gives up the next message of b, or sends its datagrams one by one: the way
-// to this peer may be narrower, or its device unable to do it.
+// to this peer may be narrower, or its device unable to do it, or the error one that
+// was waiting.
 func (s *packetSocket) failed(b *packetBatch, errno unix.Errno) {
 	i := b.sent
 	if b.count[i] == 1 {
 		s.drop(b, 1)
 		return
 	}
-	s.longest = min(s.longest, int(b.size[i])-1)
-	if errno == unix.EIO { // no checksums there
-		s.longest = 0
+	switch errno {
+	case unix.EIO: // no checksums there
+		s.longest, s.narrow = 0, s.l.now+int64(narrowLasts)
+	case unix.EMSGSIZE, unix.EINVAL:
+		s.longest, s.narrow = min(s.longest, int(b.size[i])-1), s.l.now+int64(narrowLasts)
 	}
 	into := s.l.packets.batch()
 	b.split(i, into)

@@ -32,7 +32,7 @@ import (
 var (
 	rounds = flag.Int("rounds", 3, "how often each side is measured with each load")
 	period = flag.Duration("for", time.Second, "for how long")
-	sides  = flag.String("sides", "esca,net,gnet,recvfrom,recvmmsg", "which sides")
+	sides  = flag.String("sides", "esca,gnet-esca,batch,net,gnet,recvfrom,recvmmsg", "which sides; batch is net with ReadBatch and WriteBatch")
 	free   = flag.Bool("free", false, "pin nothing")
 	serve  = flag.String("serve", "", "be the server of this side, on -port")
 	port   = flag.Int("port", 0, "see -serve")

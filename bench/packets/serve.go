@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server"
 )
 
 // serveSide echoes until SIGTERM, as that side does.
@@ -46,10 +47,25 @@ func serveSide(side string, port int) error {
 			}
 		}
 		<-ctx.Done()
+	case "batch":
+		for range runtime.GOMAXPROCS(0) {
+			if err := echoByBatches(addr); err != nil {
+				return err
+			}
+		}
+		<-ctx.Done()
 	case "gnet":
-		return gnet.Run(&gnetEcho{ctx: ctx}, "udp://"+addr, gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithReusePort(true), gnet.WithLogLevel(logging.ErrorLevel))
+		return gnet.Run(&gnetEcho{ctx: ctx}, "udp://"+addr, gnetOptions...)
+	case "gnet-esca":
+		h := &gnetEcho{ctx: ctx}
+		g := server.NewGnet(h)
+		h.stop = func() {
+			s := g.Stats()
+			fmt.Printf("(%.2f)\n", float64(s.Crossings)/float64(max(s.PacketsIn, 1)))
+		}
+		return g.Run("udp://"+addr, gnetOptions...)
 	default:
-		return errors.New("the sides are esca, net, gnet, recvfrom and recvmmsg, not " + side)
+		return errors.New("the sides are esca, gnet-esca, batch, net, gnet, recvfrom and recvmmsg, not " + side)
 	}
 	return nil
 }
@@ -77,14 +93,56 @@ func echoByNet(addr string) error {
 	return nil
 }
 
+// echoByBatches is echoByNet by a PacketConn's ReadBatch and WriteBatch.
+func echoByBatches(addr string) error {
+	ln, err := conn.ListenPacket("udp", addr, conn.WithSharedPort())
+	if err != nil {
+		return err
+	}
+	go func() {
+		ms := make([]conn.Message, 64)
+		bufs := make([][]byte, len(ms))
+		for i := range ms {
+			bufs[i] = make([]byte, 2048)
+			ms[i].Buffers = [][]byte{bufs[i]}
+		}
+		for {
+			n, err := ln.ReadBatch(ms, 0)
+			if err != nil {
+				return
+			}
+			for i := range ms[:n] {
+				ms[i].Buffers[0] = bufs[i][:ms[i].N]
+			}
+			for rest := ms[:n]; len(rest) > 0; {
+				sent, err := ln.WriteBatch(rest, 0)
+				if err != nil {
+					sent = 1 // the next is lost
+				}
+				rest = rest[sent:]
+			}
+			for i := range ms[:n] {
+				ms[i].Buffers[0] = bufs[i]
+			}
+		}
+	}()
+	return nil
+}
+
+var gnetOptions = []gnet.Option{gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithReusePort(true), gnet.WithLogLevel(logging.ErrorLevel)}
+
 type gnetEcho struct {
 	gnet.BuiltinEventEngine
-	ctx context.Context
+	ctx  context.Context
+	stop func()
 }
 
 func (g *gnetEcho) OnBoot(e gnet.Engine) gnet.Action {
 	go func() {
 		<-g.ctx.Done()
+		if g.stop != nil {
+			g.stop()
+		}
 		e.Stop(context.Background())
 	}()
 	return gnet.None
