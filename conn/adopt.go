@@ -59,36 +59,12 @@ func (ln *Listener) Enroll(loop int, nc net.Conn, context any) error {
 // if it blocks, the loop is taken from it. It reports false if the loop has
 // ended. Any goroutine may call it.
 func (ln *Listener) Execute(loop int, f func()) bool {
-	l := ln.group.loops[loop]
-	return l.post(func() {
-		l.outside(nil, func() {
-			f()
-			l.unlockThread()
-		})
-	})
+	return ln.group.loops[loop].execute(f)
 }
 
 // Do is Execute, and returns when f has run. If it is called by what the loop runs
 // already, f runs at once.
-func (ln *Listener) Do(loop int, f func()) bool {
-	if ln.group.loops[loop].isCaller() {
-		f()
-		return true
-	}
-	ran := make(chan struct{})
-	if !ln.Execute(loop, func() { defer close(ran); f() }) {
-		return false
-	}
-	<-ran
-	return true
-}
-
-// isCaller reports whether the calling goroutine is one on which l runs user code.
-func (l *loop) isCaller() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.phase == phaseUser && (l.driver == getg() || l.running != nil && l.running.isCaller())
-}
+func (ln *Listener) Do(loop int, f func()) bool { return ln.group.loops[loop].do(f) }
 
 // takeConn closes nc, and returns its descriptor, which lives on.
 func takeConn(nc net.Conn) (fd int32, peer sockaddr, err error) {
@@ -116,15 +92,7 @@ func takeFDOf(nc net.Conn) (int32, error) {
 func dupOf(nc net.Conn) (dup int, err error) {
 	switch nc := nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // which need no file for it
-		rc, err := nc.(syscall.Conn).SyscallConn()
-		if err != nil {
-			return -1, err
-		}
-		cerr := rc.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
-		if cerr != nil {
-			return -1, cerr
-		}
-		return dup, os.NewSyscallError("dup", err)
+		return dupRaw(nc.(syscall.Conn))
 	case interface{ File() (*os.File, error) }:
 		f, err := nc.File()
 		if err != nil {
@@ -135,4 +103,17 @@ func dupOf(nc net.Conn) (dup int, err error) {
 		return dup, os.NewSyscallError("dup", err)
 	}
 	return -1, fmt.Errorf("esca: a %T cannot be adopted: give a *net.TCPConn or a *net.UnixConn", nc)
+}
+
+// dupRaw is dupOf by the descriptor itself; the socket stays non-blocking.
+func dupRaw(c syscall.Conn) (dup int, err error) {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := rc.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if cerr != nil {
+		return -1, cerr
+	}
+	return dup, os.NewSyscallError("dup", err)
 }

@@ -96,6 +96,10 @@ func (l *loop) conn(fd int32, gen uint32) *Conn {
 
 // dispatch takes one event in.
 func (l *loop) dispatch(ev *poller.Event) {
+	if l.packets != nil {
+		l.packets.dispatch(ev)
+		return
+	}
 	if ev.FD == l.accepts.fd && ev.Gen == l.accepts.gen {
 		l.accepted(ev)
 		return
@@ -147,6 +151,7 @@ func (c *Conn) dirty() {
 // queueDirty has every connection that is dirty now record what it has for the
 // table. What becomes so by that is for the next tick.
 func (l *loop) queueDirty() {
+	l.packets.advance()
 	n := len(l.dirty)
 	for i := range n {
 		c := l.dirty[i]

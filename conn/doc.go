@@ -23,6 +23,23 @@
 // table, its events and the free slots alone, send directly what may not wait, and wake
 // the driver for the rest.
 //
+// # Datagrams
+//
+//	ListenPacket ──► PacketListener ─┬─► Serve(h)   loops, one socket each; h gets a Packets a tick
+//	                                 └─► PacketConn ◄── DialPacket      for goroutines; no loop
+//
+// A loop of datagrams has no connections: its slots are laid out for recvmmsg, and the
+// harvest brings what is waiting, 64 messages at the most, which with UDP_GRO are one or
+// several datagrams each. The handler is called once for all of them, with the memory they
+// were received into; what it answers is copied into a batch, in which datagrams
+// of one size for one peer share a message (UDP_SEGMENT), and the batch is one entry of the
+// table. What the socket does not take waits in at most eight batches (packetsocket.go),
+// and what is over that is dropped and counted (Stats.PacketsDropped): nobody waits.
+//
+// A PacketConn is what package net has, with ReadBatch and WriteBatch of a system call each. A
+// goroutine that waits for one datagram would only be further from it with a loop in
+// between.
+//
 // # States of a connection
 //
 // A Conn is three machines, each drawn where it is declared, with who moves it:
@@ -82,6 +99,8 @@
 //	          left behind: it finishes that handler, and steps aside
 //	hold      to keep the harvest off a connection, so that its bytes stay in the socket
 //	backlog   bytes of a connection that are not in the table
+//	message   what one sendmmsg or recvmmsg has for one peer: a datagram, or several
+//	batch     the messages of one sendmmsg
 //	pause     to keep both the harvest and the Handler off a connection, for the Handler's sake
 //	linger    what happens between Close and the end of the descriptor, within a limit
 //
@@ -111,5 +130,6 @@
 // while what it has received is unread, its backlog. A loop that a crowd has left gives
 // its part of that back (tidy); workers and slots are otherwise kept for the next.
 //
-// On systems other than Linux on amd64 and arm64, Listen stands on package net.
+// On systems other than Linux on amd64 and arm64, Listen and ListenPacket stand on package
+// net; there is no Serve.
 package conn

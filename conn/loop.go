@@ -64,6 +64,7 @@ type loop struct {
 	others  others
 	policy  policy
 	accepts accepts
+	packets *packetLoop // of a loop of datagrams; nil: it has connections
 	stats   loopStats
 	tidy    tidy
 
@@ -146,7 +147,7 @@ func (l *loop) tick(me uint64) bool {
 	}
 	l.pickUp()
 	l.inTime()
-	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) || !l.retire(me) {
+	if !l.resumeWoken(me) || !l.serveAgain(me) || !l.runPosted(me) || !l.fireTimers(me) || !l.acceptMore(me) || !l.receiveMore(me) || !l.retire(me) {
 		return false
 	}
 	if l.closing && l.cleanUp() {
@@ -265,7 +266,7 @@ func (l *loop) mayPark() bool {
 // hasWork reports whether the driver must not park.
 func (l *loop) hasWork() bool {
 	return len(l.posted) > 0 || len(l.late) > 0 || len(l.toServe) > 0 || len(l.runq) > 0 || len(l.later) > 0 || len(l.dirty) > 0 || l.table.n > 0 || len(l.workers.retired) > 0 ||
-		l.closing && l.mayEnd() || l.accepts.again && l.accepts.retryAt == 0 || l.handover.waiting.Load()
+		l.closing && l.mayEnd() || l.accepts.again && l.accepts.retryAt == 0 || l.packets.hasWork() || l.handover.waiting.Load()
 }
 
 // wake ends the park under way, if there is one. Called with the lock.

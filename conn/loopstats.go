@@ -41,6 +41,12 @@ func (l *loop) addStats(s *Stats) {
 	s.Steals += ls.steals
 	s.BytesIn += ls.bytesIn
 	s.BytesOut += ls.bytesOut
+	if pl := l.packets; pl != nil {
+		s.PacketsIn += pl.in
+		s.PacketsOut += pl.sent
+		s.PacketsDropped += pl.dropped
+		return
+	}
 	idle := l.workers.countIdle()
 	s.Open += l.open
 	s.Dialled += l.guests

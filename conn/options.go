@@ -2,6 +2,7 @@ package conn
 
 import (
 	"log"
+	"net"
 	"runtime"
 	"syscall"
 	"time"
@@ -42,8 +43,10 @@ type options struct {
 	pinned    bool
 	steals    bool
 	control   func(network, address string, c syscall.RawConn) error
-	linux     linuxOptions
-	values    map[any]any
+
+	packetSocket func(network, address string) (net.PacketConn, error)
+	linux        linuxOptions
+	values       map[any]any
 }
 
 func buildOptions(opts []Option) options {
@@ -108,6 +111,14 @@ func WithSharedPort() Option { return func(o *options) { o.shared = true } }
 // net.ListenConfig's Control: options set there are inherited by connections.
 func WithControl(f func(network, address string, c syscall.RawConn) error) Option {
 	return func(o *options) { o.control = f }
+}
+
+// WithPacketSockets has ListenPacket take its sockets from open, a *net.UDPConn or a
+// *net.UnixConn each: the first as it listens, and for Serve one for each further loop,
+// for which open is called with the address of the first, and has to have set
+// SO_REUSEPORT. WithControl and WithSharedPort mean nothing to them.
+func WithPacketSockets(open func(network, address string) (net.PacketConn, error)) Option {
+	return func(o *options) { o.packetSocket = open }
 }
 
 // WithHighWater sets how many bytes a connection queues before Write blocks.

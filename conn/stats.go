@@ -17,6 +17,10 @@ type Stats struct {
 	BytesIn  uint64
 	BytesOut uint64
 
+	PacketsIn      uint64 // datagrams received
+	PacketsOut     uint64 // and sent
+	PacketsDropped uint64 // and not sent: over the queue, or the kernel has refused them
+
 	Open        int // connections
 	Dialled     int // of them by a Dialer
 	Idle        int // of the others, without a worker

@@ -152,6 +152,7 @@ func (l *loop) collect() {
 			c.polled(e)
 		}
 	}
+	l.packets.collect()
 	t.used, t.since = 0, 0
 }
 

@@ -30,6 +30,37 @@ func (l *loop) outside(w *worker, f func()) bool {
 	return true
 }
 
+// execute has the driver run f, which is user code. False: the loop has ended.
+func (l *loop) execute(f func()) bool {
+	return l.post(func() {
+		l.outside(nil, func() {
+			f()
+			l.unlockThread()
+		})
+	})
+}
+
+// do is execute, and returns when f has run: at once, if the loop runs the caller.
+func (l *loop) do(f func()) bool {
+	if l.isCaller() {
+		f()
+		return true
+	}
+	ran := make(chan struct{})
+	if !l.execute(func() { defer close(ran); f() }) {
+		return false
+	}
+	<-ran
+	return true
+}
+
+// isCaller reports whether the calling goroutine is one on which l runs user code.
+func (l *loop) isCaller() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.phase == phaseUser && (l.driver == getg() || l.running != nil && l.running.isCaller())
+}
+
 // lostDriver runs as a driver's goroutine ends inside a handler: by
 // runtime.Goexit, or by a panic that is about to end the process.
 func (l *loop) lostDriver(me uint64, w *worker) {

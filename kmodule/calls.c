@@ -48,6 +48,8 @@ struct esca_call_desc esca_calls[ESCA_CALLS] __ro_after_init = {
 	[ESCA_OPENAT]		= SHUT("openat", __NR_openat, -1),
 	[ESCA_FSTAT]		= SHUT("fstat", __NR_fstat, -1),
 	[ESCA_GETPPID]		= OPEN("getppid", __NR_getppid, -1),
+	[ESCA_RECVMMSG]		= OPEN("recvmmsg", __NR_recvmmsg, 2),
+	[ESCA_SENDMMSG]		= OPEN("sendmmsg", __NR_sendmmsg, 2),
 };
 
 static char *calls[ESCA_CALLS];

@@ -47,7 +47,8 @@
  *
  * A transfer is short if it moved less than it was asked to. Where that is not
  * an argument (sendmsg, recvmsg, readv, writev), @args[5], which those calls do
- * not have, says how many bytes are asked for; zero: never short.
+ * not have, says how many bytes are asked for; zero: never short. A sendmmsg or
+ * recvmmsg is short if it moved fewer messages than its vector has.
  */
 struct esca_entry {
 	__u32 nr;
@@ -84,7 +85,7 @@ struct esca_event {
 	__u32 gen;	/* high half: which life of fd was registered */
 	__u32 mask;	/* EPOLLIN and so on */
 	__s32 slot;	/* where the harvest lies, or -1 */
-	__s32 n;	/* bytes received, or connections accepted */
+	__s32 n;	/* bytes received, connections accepted, or messages */
 	__s32 err;	/* errno of the harvest; 0: none, or EAGAIN */
 	__s32 eof;	/* 1: the stream has ended, and nothing was received */
 	__s32 pad;
@@ -107,12 +108,25 @@ struct esca_accepted {
 #define ESCA_HARVEST_ACCEPT	2	/* accept all there are, or a slot full; of a
 					 * listener that does not block
 					 */
+#define ESCA_HARVEST_PACKETS	3	/* recvmmsg once, into what a slot of packets says */
+
+/*
+ * How a slot begins that ESCA_HARVEST_PACKETS is to use. Behind it, ESCA_PACKETS_FROM
+ * bytes into the slot, is a struct mmsghdr[messages], which user space has filled in
+ * and fills in again after each use; where the messages' bytes go, they say. No more
+ * are used than fit into the slot, and where that is none the event goes out bare.
+ */
+struct esca_packets {
+	__u32 messages;
+	__u32 pad;	/* user space's */
+};
+#define ESCA_PACKETS_FROM	64
 
 /* What a context may have at most. */
 #define ESCA_MAX_ENTRIES	4096
 #define ESCA_MAX_EVENTS		4096
 #define ESCA_MAX_SLOTS		4096
-#define ESCA_MAX_SLOT_SIZE	0x100000
+#define ESCA_MAX_SLOT_SIZE	0x800000
 #define ESCA_MAX_INTEREST	0x1000000
 
 struct esca_register {
@@ -140,7 +154,7 @@ struct esca_register {
 struct esca_ctl {
 	__u32 nfree;
 	__u32 ready;		/* of the last batch: events of its wait, */
-	__u32 recvs;		/* and what the harvest called: recvfrom, */
+	__u32 recvs;		/* and what the harvest called: recvfrom and recvmmsg, */
 	__u32 accepts;		/* accept4 */
 };
 
@@ -173,6 +187,8 @@ enum esca_call {
 	ESCA_OPENAT,
 	ESCA_FSTAT,
 	ESCA_GETPPID,		/* open, for tests */
+	ESCA_RECVMMSG,		/* open */
+	ESCA_SENDMMSG,		/* open */
 	ESCA_CALLS
 };
 

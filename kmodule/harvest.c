@@ -68,6 +68,36 @@ static void receive(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_even
 	}
 }
 
+/* One recvmmsg, into the messages that the slot begins with. */
+static void receive_packets(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_event *ev,
+			    s32 slot, u8 __user *buf)
+{
+	struct esca_packets __user *head = (void __user *)buf;
+	u32 most, n;
+	long ret;
+
+	if (ctx->slot_size < ESCA_PACKETS_FROM)
+		return;
+	if (get_user(n, &head->messages)) {
+		ev->err = EFAULT;
+		return;
+	}
+	most = (ctx->slot_size - ESCA_PACKETS_FROM) / sizeof(struct mmsghdr);
+	n = min(n, most);
+	if (!n)
+		return;		/* no slot of packets: the event goes out bare */
+	esca_set_args(regs, ev->fd, (unsigned long)buf + ESCA_PACKETS_FROM, n, MSG_DONTWAIT, 0, 0);
+	ret = esca_call_run(&esca_calls[ESCA_RECVMMSG], regs);
+	esca_count(calls[ESCA_RECVMMSG]);
+	WRITE_ONCE(ctx->ctl->recvs, READ_ONCE(ctx->ctl->recvs) + 1);
+	if (ret > 0) {
+		ev->slot = slot;
+		ev->n = ret;
+	} else if (ret && ret != -EAGAIN && ret != -EINTR) {
+		ev->err = -ret;
+	}
+}
+
 static void accept(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_event *ev,
 		   s32 slot, u8 __user *buf)
 {
@@ -113,7 +143,7 @@ static void harvest(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_even
 	u8 __user *buf;
 	s32 slot;
 
-	if (what != ESCA_HARVEST_RECV && what != ESCA_HARVEST_ACCEPT)
+	if (what == ESCA_HARVEST_NOTHING)
 		return;
 	if (esca_filtered())
 		return;		/* as without a slot; it may have come during the wait */
@@ -123,6 +153,8 @@ static void harvest(struct esca_ctx *ctx, struct pt_regs *regs, struct esca_even
 	buf = ctx->slots + (unsigned long)slot * ctx->slot_size;
 	if (what == ESCA_HARVEST_RECV)
 		receive(ctx, regs, ev, slot, buf);
+	else if (what == ESCA_HARVEST_PACKETS)
+		receive_packets(ctx, regs, ev, slot, buf);
 	else
 		accept(ctx, regs, ev, slot, buf);
 	if (ev->slot < 0)

@@ -119,7 +119,7 @@ func mayBlock(e *Entry) bool {
 		return false
 	}
 	switch e.NR {
-	case unix.SYS_SENDTO, unix.SYS_RECVFROM:
+	case unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMMSG, unix.SYS_RECVMMSG:
 		return e.Args[3]&unix.MSG_DONTWAIT == 0
 	case unix.SYS_SENDMSG:
 		return e.Args[2]&unix.MSG_DONTWAIT == 0
@@ -163,10 +163,13 @@ func Harvest(sh *Shared, ev *Event, exec func(*Entry)) (c Counts) {
 	if slot < 0 {
 		return c // none free: the receiver of the event receives by itself
 	}
-	if what == HarvestRecv {
+	switch what {
+	case HarvestRecv:
 		harvestRecv(sh, ev, slot, exec, &c)
-	} else {
+	case HarvestAccept:
 		harvestAccept(sh, ev, slot, exec, &c)
+	case HarvestPackets:
+		harvestPackets(sh, ev, slot, exec, &c)
 	}
 	if ev.Slot < 0 {
 		sh.FreeSlot(slot)
@@ -227,9 +230,9 @@ func harvestAccept(sh *Shared, ev *Event, slot int32, exec func(*Entry), c *Coun
 
 func callOf(nr uint32) Call {
 	switch nr {
-	case unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_WRITE, unix.SYS_WRITEV:
+	case unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_WRITE, unix.SYS_WRITEV:
 		return CallSend
-	case unix.SYS_RECVFROM, unix.SYS_READ, unix.SYS_READV:
+	case unix.SYS_RECVFROM, unix.SYS_RECVMMSG, unix.SYS_READ, unix.SYS_READV:
 		return CallRecv
 	case unix.SYS_ACCEPT4:
 		return CallAccept

@@ -5,6 +5,7 @@
 //	Entry    one recorded system call, 64 bytes, the unit of the table
 //	Shared   the memory that user space and a backend share: table, events,
 //	         receive slots, interest, write arena
+//	Packet   a message of a sendmmsg or recvmmsg, which slots can be laid out for
 //	Backend  executes entries, looks and harvests; direct, uring and kmod do, and
 //	         whatever else is built has to pass pollertest.Conformance
 //	Epoll    the descriptors behind a backend: the epoll instance and the

@@ -109,7 +109,8 @@ func (e *Entry) breaks() bool { return e.Flags&Link != 0 && (e.Ret < 0 || e.shor
 // does. Calls that transfer nothing are never short.
 func (e *Entry) short() bool {
 	switch e.NR {
-	case unix.SYS_SENDTO, unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_RECVFROM, unix.SYS_READ, unix.SYS_PREAD64:
+	case unix.SYS_SENDTO, unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_RECVFROM, unix.SYS_READ, unix.SYS_PREAD64,
+		unix.SYS_SENDMMSG, unix.SYS_RECVMMSG: // of messages
 		return uint64(e.Ret) < e.Args[2]
 	case unix.SYS_SENDFILE:
 		return uint64(e.Ret) < e.Args[3]

@@ -15,7 +15,7 @@ type Event struct {
 	Gen  uint32 // the life of FD that was registered; the number may have a new owner since
 	Mask uint32 // EPOLLIN and so on
 	Slot int32  // the slot that holds what was harvested, or -1; the receiver of the event frees it
-	N    int32  // with a slot: bytes received, or records accepted
+	N    int32  // with a slot: bytes received, records accepted, or packets
 	Err  int32  // errno of the harvest (0: none); EAGAIN is none
 	EOF  int32  // 1: the peer has ended its stream, and all it sent is in the slot or read before
 	_    int32

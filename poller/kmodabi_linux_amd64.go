@@ -28,11 +28,12 @@ type registration struct {
 var kmodCalls = []string{
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "sendto", "sendmsg", "recvfrom", "recvmsg", "sendfile", "splice",
 	"shutdown", "close", "accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "setsockopt", "getsockopt", "openat", "fstat", "getppid",
+	"recvmmsg", "sendmmsg",
 }
 
 // kmodNeeds are the calls that a loop cannot do without. The module has these open
 // by default, and of the others only getppid.
-var kmodNeeds = []string{"sendto", "sendmsg", "recvfrom", "sendfile", "shutdown", "close", "accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2"}
+var kmodNeeds = []string{"sendto", "sendmsg", "recvfrom", "sendfile", "shutdown", "close", "accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "recvmmsg", "sendmmsg"}
 
 const registrationSize = 72
 

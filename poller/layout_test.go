@@ -17,6 +17,8 @@ func TestLayout(t *testing.T) {
 		e  Entry
 		ev Event
 		a  Accepted
+		p  Packet
+		h  packetsHead
 	)
 	for _, c := range []struct {
 		what string
@@ -48,7 +50,14 @@ func TestLayout(t *testing.T) {
 		{"Accepted.Addr", unsafe.Offsetof(a.Addr), 8},
 		{"sizeof Accepted.Addr", unsafe.Sizeof(a.Addr), 112},
 
+		{"sizeof Packet", unsafe.Sizeof(p), 64},
+		{"Packet.Len", unsafe.Offsetof(p.Len), 56},
+		{"packetsHead.messages", unsafe.Offsetof(h.messages), 0},
+		{"sizeof packetsHead", unsafe.Sizeof(h), 8},
+
 		{"entrySize", entrySize, 64},
+		{"packetSize", packetSize, 64},
+		{"packetsFrom", packetsFrom, 64},
 		{"eventSize", eventSize, 32},
 		{"AcceptedSize", AcceptedSize, 128},
 		{"Link", uintptr(Link), 1},
@@ -57,6 +66,7 @@ func TestLayout(t *testing.T) {
 		{"HarvestNothing", uintptr(HarvestNothing), 0},
 		{"HarvestRecv", uintptr(HarvestRecv), 1},
 		{"HarvestAccept", uintptr(HarvestAccept), 2},
+		{"HarvestPackets", uintptr(HarvestPackets), 3},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %#x, want %#x", c.what, c.got, c.want)
@@ -99,6 +109,7 @@ func TestEntries(t *testing.T) {
 	buf := new([64]byte)
 	off, ev := new(int64), new(unix.EpollEvent)
 	msg := &unix.Msghdr{Iov: &[]unix.Iovec{{Len: 1}, {Len: 0}, {Len: 9}}[0], Iovlen: 3}
+	packets := new([2]Packet)
 	addr := func(p unsafe.Pointer) uint64 { return uint64(uintptr(p)) }
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	for _, c := range []struct {
@@ -110,6 +121,8 @@ func TestEntries(t *testing.T) {
 		{"send", func(e *Entry) { e.Send(3, unsafe.Pointer(buf), 64, unix.MSG_MORE) }, unix.SYS_SENDTO, [6]uint64{3, addr(unsafe.Pointer(buf)), 64, flags | unix.MSG_MORE}},
 		{"sendmsg", func(e *Entry) { e.SendMsg(3, msg) }, unix.SYS_SENDMSG, [6]uint64{3, addr(unsafe.Pointer(msg)), flags, 0, 0, 10}},
 		{"recv", func(e *Entry) { e.Recv(3, unsafe.Pointer(buf), 64) }, unix.SYS_RECVFROM, [6]uint64{3, addr(unsafe.Pointer(buf)), 64, unix.MSG_DONTWAIT}},
+		{"sendmmsg", func(e *Entry) { e.SendMMsg(3, &packets[0], 2) }, unix.SYS_SENDMMSG, [6]uint64{3, addr(unsafe.Pointer(packets)), 2, flags}},
+		{"recvmmsg", func(e *Entry) { e.RecvMMsg(3, &packets[0], 2) }, unix.SYS_RECVMMSG, [6]uint64{3, addr(unsafe.Pointer(packets)), 2, unix.MSG_DONTWAIT}},
 		{"sendfile", func(e *Entry) { e.Sendfile(3, 4, off, 1<<40) }, unix.SYS_SENDFILE, [6]uint64{3, 4, addr(unsafe.Pointer(off)), 1 << 40}},
 		{"sendfile at the file's offset", func(e *Entry) { e.Sendfile(3, 4, nil, 9) }, unix.SYS_SENDFILE, [6]uint64{3, 4, 0, 9}},
 		{"close", func(e *Entry) { e.CloseFD(3) }, unix.SYS_CLOSE, [6]uint64{3}},

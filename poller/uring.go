@@ -225,7 +225,7 @@ func (u *uring) Tick(n int) (int, error) {
 				if slot = u.sh.TakeSlot(); slot >= 0 {
 					recvs++
 				}
-			case HarvestAccept:
+			case HarvestAccept, HarvestPackets: // no operation of a ring's
 				u.add(Harvest(u.sh, ev, execute))
 			}
 		}

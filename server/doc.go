@@ -104,13 +104,22 @@
 //	                                its neighbours. WriteBufferCap sizes nothing: output is kept by need.
 //	                                With RunTLS LockOSThread is refused, and without a udp address so is
 //	                                MulticastInterfaceIndex.
-//	udp                             is served by gnet itself: a datagram socket has nothing to aggregate.
-//	                                With one loop, beside tcp or unix, its callbacks run on that loop, so
-//	                                that all come one at a time: two switches of goroutines a datagram.
-//	                                EventLoop.Close of a udp connection calls OnClose later.
+//	udp                             has loops of its own, as many for each address, with a socket each, of
+//	                                a multicast group one. Where all callbacks are to come one at a time
+//	                                they run on the first loop there is, those of a tick together: beside
+//	                                tcp or unix, two switches of goroutines a tick.
+//	a datagram's Write, SendTo      queue for the end of the tick; that the kernel refuses one then is
+//	                                only counted (Stats.PacketsDropped). They report EMSGSIZE for what is
+//	                                longer than any datagram, and ENOBUFS where the queue is full. After
+//	                                OnTraffic the sender can still be answered, by any goroutine.
+//	a datagram's Dup, Gnet.Dup      share a socket that receives by UDP_GRO: several datagrams at a time.
+//	ReadBufferCap                   cuts no datagram: it comes whole.
+//	a udp connection by Register    is on a loop of gnet's own, and without tcp or unix so is any other.
+//	                                Where callbacks come one at a time they still do, by two switches of
+//	                                goroutines each. EventLoop.Close of one calls OnClose later.
 //
 // The gnet.Engine that OnBoot gets is a real one of gnet's, which runs beside the
-// loops, with its udp addresses and its ticker. Its Stop and Validate are for all;
+// loops, with its ticker. Its Stop and Validate are for all;
 // its Register works, on a loop of gnet's own; its Dup reports gnet's
 // ErrUnsupportedOp, and its CountConnections counts only what it has registered.
 // A Gnet's methods of the same names are for esca's loops. gnet.Stop does not know

@@ -28,11 +28,10 @@ type gnetConn struct {
 	// rule. Everything below is his.
 	turn sync.Mutex
 
-	// in is what OnTraffic has not read. It lies in the loop's memory while
-	// OnTraffic runs, and in memory of its own (owned) from one to the next. What
-	// was read is never written over in there: it is good until the callback
-	// returns.
-	in     []byte
+	// What is unread lies in the loop's memory while OnTraffic runs, and in memory of
+	// its own (owned) from one to the next. What was read is never written over in
+	// there: it is good until the callback returns.
+	gnetReader
 	owned  bool
 	opened bool
 	closed bool
@@ -133,53 +132,6 @@ func (c *gnetConn) closeFrom(err error) error {
 	}
 	c.submit(&gnetTask{kind: taskClose, err: err})
 	return nil
-}
-
-// Read implements gnet.Reader.
-func (c *gnetConn) Read(p []byte) (int, error) {
-	n := copy(p, c.in)
-	c.in = c.in[n:]
-	if n == 0 && len(p) > 0 {
-		return 0, io.ErrShortBuffer
-	}
-	return n, nil
-}
-
-// Next implements gnet.Reader.
-func (c *gnetConn) Next(n int) ([]byte, error) {
-	b, err := c.Peek(n)
-	c.in = c.in[len(b):]
-	return b, err
-}
-
-// Peek implements gnet.Reader.
-func (c *gnetConn) Peek(n int) ([]byte, error) {
-	switch {
-	case n > len(c.in):
-		return nil, io.ErrShortBuffer
-	case n <= 0:
-		n = len(c.in)
-	}
-	return c.in[:n:n], nil
-}
-
-// Discard implements gnet.Reader.
-func (c *gnetConn) Discard(n int) (int, error) {
-	if n <= 0 || n > len(c.in) {
-		n = len(c.in)
-	}
-	c.in = c.in[n:]
-	return n, nil
-}
-
-// InboundBuffered implements gnet.Reader.
-func (c *gnetConn) InboundBuffered() int { return len(c.in) }
-
-// WriteTo implements gnet.Reader.
-func (c *gnetConn) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c.in)
-	c.in = c.in[n:]
-	return int64(n), err
 }
 
 // Write implements gnet.Writer: p is queued, or sent if it is long, and not kept.

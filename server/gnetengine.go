@@ -29,6 +29,7 @@ type gnetEngine struct {
 	ln    *conn.Listener // the first stream address, and the loops; nil: only udp
 	more  []net.Listener // the other stream addresses
 	loops []*gnetLoop
+	udp   []*gnetUDP
 	eng   gnet.Engine // of the shadow
 	next  sync.Mutex  // for eng.Register: which of gnet's loops is next is not locked there
 
@@ -54,10 +55,13 @@ func (g *Gnet) run(addrs []string, cfg *tls.Config, opts []gnet.Option) error {
 	}
 	e := &gnetEngine{g: g, set: set, given: addrs}
 	e.buffers.New = func() any { b := make([]byte, set.ReadBufferCap); return &b }
+	defer e.close()
 	if err := e.listen(); err != nil {
 		return err
 	}
-	defer e.close()
+	if err := e.listenUDP(); err != nil {
+		return err
+	}
 	for _, addr := range addrs {
 		running.Store(addr, g)
 		defer running.CompareAndDelete(addr, g)
@@ -65,8 +69,7 @@ func (g *Gnet) run(addrs []string, cfg *tls.Config, opts []gnet.Option) error {
 	return runShadow(e)
 }
 
-// listen opens the stream addresses. Without one there are no loops: the shadow
-// does it all.
+// listen opens the stream addresses.
 func (e *gnetEngine) listen() error {
 	if len(e.set.streams) == 0 {
 		return nil
@@ -89,13 +92,12 @@ func (e *gnetEngine) listen() error {
 		lc := net.ListenConfig{KeepAlive: -1, Control: e.set.control}
 		ln, err := lc.Listen(context.Background(), a.network, a.address)
 		if err != nil {
-			e.close()
 			return err
 		}
 		e.more = append(e.more, ln)
 	}
 	for i := range e.ln.Loops() {
-		e.loops = append(e.loops, &gnetLoop{e, i})
+		e.loops = append(e.loops, &gnetLoop{e, e.ln, i})
 	}
 	return nil
 }
@@ -116,10 +118,14 @@ func removeSocket(file string) error {
 
 // start has the loops accept.
 func (e *gnetEngine) start() {
-	if e.ln == nil {
-		return
+	var err error
+	if e.ln != nil {
+		err = e.ln.Start(e)
 	}
-	if err := e.ln.Start(e); err != nil && !e.stopping.Load() {
+	for _, u := range e.udp {
+		err = errors.Join(err, u.ln.Start(u))
+	}
+	if err != nil && !e.stopping.Load() {
 		e.set.Logger.Errorf("esca: %v", err)
 		e.shutdown()
 		return
@@ -156,6 +162,9 @@ func (e *gnetEngine) stop() {
 	e.stopping.Store(true)
 	e.closed.Store(true)
 	e.close()
+	for _, u := range e.udp {
+		u.ln.Wait()
+	}
 	if e.ln == nil {
 		return
 	}
@@ -185,6 +194,9 @@ func (e *gnetEngine) close() {
 	}
 	for _, ln := range e.more {
 		ln.Close()
+	}
+	for _, u := range e.udp {
+		u.ln.Close()
 	}
 }
 
@@ -217,16 +229,16 @@ func (g *Gnet) running() (*gnetEngine, error) {
 }
 
 // Register is gnet.Engine's, but on esca's loops: the engine's own Register puts
-// the connection on a loop of gnet's. A udp address is always gnet's.
+// the connection on a loop of gnet's. A connection to a udp address is always gnet's.
 func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
 	e, err := g.running()
 	if err != nil {
 		return nil, err
 	}
 	if e.ln == nil {
-		return e.register(ctx)
+		return e.registerGuest(ctx)
 	}
-	l := &gnetLoop{e, -1}
+	l := &gnetLoop{e, e.ln, -1}
 	if nc, ok := gnet.FromNetConnContext(ctx); ok {
 		return l.Enroll(ctx, nc)
 	}
@@ -247,7 +259,7 @@ func (g *Gnet) Dup() (int, error) {
 	case len(e.set.streams)+len(e.set.datagrams) != 1:
 		return -1, gneterrors.ErrUnsupportedOp
 	case len(e.set.streams) == 0:
-		return e.eng.DupListener("udp", e.set.datagrams[0].address)
+		return dupFile(e.udp[0].ln)
 	}
 	return dupFile(e.ln)
 }
@@ -268,7 +280,10 @@ func (g *Gnet) DupListener(network, addr string) (int, error) {
 		}
 		return dupFile(e.more[i-1].(filer))
 	}
-	return e.eng.DupListener(network, addr)
+	if u := e.udpAt(network, addr); u != nil {
+		return dupFile(u.ln)
+	}
+	return -1, gneterrors.ErrInvalidNetworkAddress
 }
 
 type filer interface{ File() (*os.File, error) }
@@ -289,8 +304,8 @@ func dupFile(of filer) (int, error) {
 	return fd, unix.SetNonblock(fd, true)
 }
 
-// Addrs returns the tcp and unix addresses listened on, in the order of Run: it
-// tells the port that the kernel has chosen.
+// Addrs returns the addresses listened on, those of tcp and unix in the order of Run, and
+// then those of udp: it tells the port that the kernel has chosen.
 func (g *Gnet) Addrs() ([]net.Addr, error) {
 	e, err := g.engine()
 	if err != nil {
@@ -303,14 +318,29 @@ func (g *Gnet) Addrs() ([]net.Addr, error) {
 	for _, ln := range e.more {
 		addrs = append(addrs, ln.Addr())
 	}
+	for _, u := range e.udp {
+		addrs = append(addrs, u.ln.LocalAddr())
+	}
 	return addrs, nil
 }
 
 // Stats returns what the loops have done, and hold.
 func (g *Gnet) Stats() Stats {
 	e, err := g.engine()
-	if err != nil || e.ln == nil {
+	if err != nil {
 		return Stats{}
 	}
-	return Stats{Stats: e.ln.Stats()}
+	var s conn.Stats
+	if e.ln != nil {
+		s = e.ln.Stats()
+	}
+	for _, u := range e.udp {
+		of := u.ln.Stats()
+		s.Backend, s.Loops = of.Backend, s.Loops+of.Loops
+		s.Counts.Add(&of.Counts)
+		s.Events, s.Steals = s.Events+of.Events, s.Steals+of.Steals
+		s.BytesIn, s.BytesOut = s.BytesIn+of.BytesIn, s.BytesOut+of.BytesOut
+		s.PacketsIn, s.PacketsOut, s.PacketsDropped = s.PacketsIn+of.PacketsIn, s.PacketsOut+of.PacketsOut, s.PacketsDropped+of.PacketsDropped
+	}
+	return Stats{Stats: s}
 }

@@ -9,20 +9,28 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// What is served by gnet itself has its callbacks on a goroutine of gnet's. Where all
-// callbacks are to come one at a time, and streams are served as well, they are run on
-// the loop of the streams, and gnet waits for it.
+// What is registered with gnet itself has its callbacks on a goroutine of gnet's. Where
+// all callbacks are to come one at a time they are run on the first of our loops, and gnet
+// waits for it.
 
-func (e *gnetEngine) serial() bool { return e.ln != nil && e.ln.Serial() }
+// first has the loop that is the only one, where there is only one.
+func (e *gnetEngine) first() gnetLoops {
+	if e.ln != nil {
+		return e.ln
+	}
+	return e.udp[0].ln
+}
 
-// alone runs f, a callback of something that gnet serves.
+func (e *gnetEngine) serial() bool { return e.first().Serial() }
+
+// alone runs f, a callback of something that another loop than the first serves.
 func (e *gnetEngine) alone(f func()) {
-	if !e.serial() || !e.ln.Do(0, f) { // or the loop has ended
+	if !e.serial() || !e.first().Do(0, f) { // or the loop has ended
 		f()
 	}
 }
 
-// gnetGuest is the gnet.Conn of a udp connection, or of a datagram, in that case.
+// gnetGuest is the gnet.Conn of what is registered with gnet, in that case.
 type gnetGuest struct {
 	gnet.Conn
 	e   *gnetEngine
@@ -75,7 +83,12 @@ func (e *gnetEngine) registerGuest(ctx context.Context) (<-chan gnet.RegisteredR
 }
 
 // EventLoop implements gnet.Conn.
-func (g *gnetGuest) EventLoop() gnet.EventLoop { return g.e.loops[0] }
+func (g *gnetGuest) EventLoop() gnet.EventLoop {
+	if g.e.ln == nil {
+		return g.e.udp[0].loops[0]
+	}
+	return g.e.loops[0]
+}
 
 // Context implements gnet.Conn.
 func (g *gnetGuest) Context() any { return g.ctx }

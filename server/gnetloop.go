@@ -15,12 +15,32 @@ import (
 // gnetLoop is the gnet.EventLoop of a loop.
 type gnetLoop struct {
 	e     *gnetEngine
+	of    gnetLoops
 	index int // below zero: whichever a new connection is to go to
+}
+
+// gnetLoops is a conn.Listener, or a conn.PacketListener.
+type gnetLoops interface {
+	Serial() bool
+	Execute(loop int, f func()) bool
+	Do(loop int, f func()) bool
+	Loops() int
+	Backend() string
+}
+
+// run has the loop run f, which is the application's. False: it has ended.
+func (l *gnetLoop) run(f func()) bool {
+	of, index := l.of, l.index
+	if l.e.serial() {
+		of, index = l.e.first(), 0
+	}
+	return of.Execute(index, f)
 }
 
 var _ gnet.EventLoop = (*gnetLoop)(nil)
 
-// Register implements gnet.EventLoop. It dials udp on a loop of gnet's own.
+// Register implements gnet.EventLoop. What is dialled to udp is on a loop of gnet's own,
+// and so is all where there is no tcp or unix address.
 func (l *gnetLoop) Register(ctx context.Context, addr net.Addr) (<-chan gnet.RegisteredResult, error) {
 	switch {
 	case l.e.stopping.Load():
@@ -28,7 +48,7 @@ func (l *gnetLoop) Register(ctx context.Context, addr net.Addr) (<-chan gnet.Reg
 	case addr == nil:
 		return nil, gneterrors.ErrInvalidNetworkAddress
 	}
-	if _, ok := addr.(*net.UDPAddr); ok {
+	if _, ok := addr.(*net.UDPAddr); ok || l.e.ln == nil {
 		return l.e.registerGuest(gnet.NewNetAddrContext(ctx, addr))
 	}
 	done := make(chan gnet.RegisteredResult, 1)
@@ -51,7 +71,7 @@ func (l *gnetLoop) Enroll(ctx context.Context, nc net.Conn) (<-chan gnet.Registe
 	case nc == nil:
 		return nil, gneterrors.ErrInvalidNetConn
 	}
-	if _, ok := nc.(*net.UDPConn); ok {
+	if _, ok := nc.(*net.UDPConn); ok || l.e.ln == nil {
 		return l.e.registerGuest(gnet.NewNetConnContext(ctx, nc))
 	}
 	done := make(chan gnet.RegisteredResult, 1)
@@ -77,7 +97,7 @@ func (l *gnetLoop) Execute(ctx context.Context, runnable gnet.Runnable) error {
 	case runnable == nil:
 		return gneterrors.ErrNilRunnable
 	}
-	ok := l.e.ln.Execute(l.index, func() {
+	ok := l.run(func() {
 		switch err := runnable.Run(ctx); {
 		case errors.Is(err, gneterrors.ErrEngineShutdown):
 			l.e.shutdown()

@@ -319,10 +319,10 @@ func TestGnetTells(t *testing.T) {
 	go func() { done <- g.Rotate(addrs, gnet.WithLogger(&log)) }()
 	eng := got(t, "OnBoot", a.engine)
 	at, err := g.Addrs()
-	if err != nil || len(at) != 2 || at[1].String() != file {
+	if err != nil || len(at) != 3 || at[1].String() != file || at[2].Network() != "udp" {
 		t.Fatalf("Addrs: %v, %v", at, err)
 	}
-	if s := log.String(); !strings.Contains(s, "tcp://127.0.0.1:0 | unix://"+file) || !strings.Contains(s, "2 event-loops") {
+	if s := log.String(); !strings.Contains(s, "tcp://127.0.0.1:0 | unix://"+file+" | udp://127.0.0.1:0") || !strings.Contains(s, "2 event-loops") {
 		t.Errorf("the log says %q", s)
 	}
 	r := &onEngine{app: a, t: t, addr: []string{"tcp://" + at[0].String(), addrs[1]}}
@@ -331,7 +331,7 @@ func TestGnetTells(t *testing.T) {
 		mustWrite(t, c, "x")
 		mustRead(t, c, "x")
 	}
-	if n, st := g.CountConnections(), g.Stats(); n != 2 || st.Open != 2 || st.Loops != 2 || st.Accepted == 0 {
+	if n, st := g.CountConnections(), g.Stats(); n != 2 || st.Open != 2 || st.Loops != 4 || st.Accepted == 0 {
 		t.Errorf("%d connections, stats %+v", n, st)
 	}
 	if _, err := g.Dup(); !errors.Is(err, gneterrors.ErrUnsupportedOp) {

@@ -211,11 +211,18 @@ var silent = func() logging.Logger {
 // start runs a on e, on an address of each network: tcp, unix or udp.
 func start(t *testing.T, e engine, a *app, networks []string, opts ...gnet.Option) *onEngine {
 	t.Helper()
-	a.engine, a.ids = make(chan gnet.Engine, 1), make(map[gnet.Conn]int)
-	r := &onEngine{app: a, t: t, done: make(chan error, 1)}
+	var addrs []string
 	for _, network := range networks {
-		r.addr = append(r.addr, freeAddr(t, network))
+		addrs = append(addrs, freeAddr(t, network))
 	}
+	return startAt(t, e, a, addrs, opts...)
+}
+
+// startAt is start, on addresses.
+func startAt(t *testing.T, e engine, a *app, addrs []string, opts ...gnet.Option) *onEngine {
+	t.Helper()
+	a.engine, a.ids = make(chan gnet.Engine, 1), make(map[gnet.Conn]int)
+	r := &onEngine{app: a, t: t, addr: addrs, done: make(chan error, 1)}
 	opts = append([]gnet.Option{gnet.WithLogger(silent)}, opts...)
 	go func() { r.done <- e.run(a, r.addr, opts...) }()
 	select {

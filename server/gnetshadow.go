@@ -20,13 +20,14 @@ import (
 // OnBoot has given them. There is no plainer way: its only field is unexported, its zero
 // value reports ErrEmptyEngine for everything, no function of gnet's returns one (a
 // Client has none), and one put together by its layout in memory would have to have
-// gnet's listeners, loops and shutdown in it as well. So gnet makes it: it runs the user's handler on the udp
-// addresses, or on a datagram socket of the loopback that nobody knows; it ticks,
-// and its Stop is ours as well, as OnShutdown waits for our loops.
+// gnet's listeners, loops and shutdown in it as well. So gnet makes it: it runs the
+// user's handler on what is registered with it, and on datagram sockets of the loopback
+// that nobody knows; it ticks, and its Stop is ours as well, as OnShutdown waits for our
+// loops.
 type gnetShadow struct {
 	gnet.EventHandler
 	e       *gnetEngine
-	private net.IP // of sockets that exist for the engine to have any
+	private net.IP // of the sockets, which exist for the engine to have any
 	started sync.Once
 }
 
@@ -34,23 +35,18 @@ type gnetShadow struct {
 func runShadow(e *gnetEngine) error {
 	s := e.set
 	// An address of 127/8 of its own tells datagrams that somebody has sent to
-	// the private sockets from the application's.
+	// the private sockets from those of a connection that is registered.
 	private := net.IPv4(127, byte(128+rand.IntN(64)), byte(rand.IntN(256)), byte(1+rand.IntN(254)))
-	var addrs []string
-	for _, a := range s.datagrams {
-		addrs = append(addrs, a.given)
-	}
+	addr := fmt.Sprintf("udp4://%s:0", private)
 	opts := gnet.Options{NumEventLoop: 1}
-	if len(addrs) > 0 {
-		opts = s.Options
+	if len(s.datagrams) > 0 {
+		opts = s.Options // which connections that are registered are to have
+		opts.BindToDevice, opts.MulticastInterfaceIndex = "", 0
 	}
 	opts.Ticker = true
-	// Of two listeners the engine gives no duplicate, rather than a wrong one.
-	for len(s.streams) > 0 && len(addrs) < 2 {
-		addrs = append(addrs, fmt.Sprintf("udp4://%s:0", private))
-	}
 	opts.Logger = bootLog{s.Logger, e}
-	return gnet.Rotate(&gnetShadow{EventHandler: e.g.h, e: e, private: private}, addrs, gnet.WithOptions(opts))
+	// Of two listeners the engine gives no duplicate, rather than a wrong one.
+	return gnet.Rotate(&gnetShadow{EventHandler: e.g.h, e: e, private: private}, []string{addr, addr}, gnet.WithOptions(opts))
 }
 
 // OnBoot boots the application.
@@ -110,9 +106,9 @@ type bootLog struct {
 
 // Infof replaces that line.
 func (l bootLog) Infof(format string, args ...any) {
-	if strings.HasPrefix(format, "Launching gnet") && l.e.ln != nil {
+	if strings.HasPrefix(format, "Launching gnet") {
 		l.Logger.Infof("Launching gnet on esca with %d event-loops (%s), listening on: %s",
-			l.e.ln.Loops(), l.e.ln.Backend(), strings.Join(l.e.given, " | "))
+			l.e.first().Loops(), l.e.first().Backend(), strings.Join(l.e.given, " | "))
 		return
 	}
 	l.Logger.Infof(format, args...)

@@ -14,13 +14,14 @@ static const unsigned short allowed[] = {
 	SYS_sendmsg, SYS_recvfrom, SYS_recvmsg, SYS_sendfile, SYS_splice, SYS_shutdown,
 	SYS_close, SYS_accept4, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait2,
 	SYS_setsockopt, SYS_getsockopt, SYS_openat, SYS_fstat, SYS_getppid,
+	SYS_recvmmsg, SYS_sendmmsg,
 };
 
 /* By enum esca_call. */
 static __u64 by_default = 1ULL << ESCA_SENDTO | 1ULL << ESCA_SENDMSG | 1ULL << ESCA_RECVFROM |
 	1ULL << ESCA_SENDFILE | 1ULL << ESCA_SHUTDOWN | 1ULL << ESCA_CLOSE | 1ULL << ESCA_ACCEPT4 |
 	1ULL << ESCA_EPOLL_CTL | 1ULL << ESCA_EPOLL_WAIT | 1ULL << ESCA_EPOLL_PWAIT2 |
-	1ULL << ESCA_GETPPID;
+	1ULL << ESCA_GETPPID | 1ULL << ESCA_RECVMMSG | 1ULL << ESCA_SENDMMSG;
 
 static __u64 open_calls = (1ULL << ESCA_CALLS) - 1;
 

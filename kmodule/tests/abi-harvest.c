@@ -161,7 +161,6 @@ static void not_received(struct table *t)
 	int p[2];
 
 	left_alone(t, 7, 7 << 2 | ESCA_HARVEST_NOTHING, EPOLLIN);
-	left_alone(t, 7, 7 << 2 | 3, EPOLLIN);
 	left_alone(t, 7, 6 << 2 | ESCA_HARVEST_RECV, EPOLLIN);
 	left_alone(t, 7, 8U << 2 | ESCA_HARVEST_ACCEPT, EPOLLIN);
 	left_alone(t, 1U << 29, ESCA_HARVEST_RECV, EPOLLIN);

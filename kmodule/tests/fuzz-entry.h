@@ -11,7 +11,7 @@ static inline unsigned int some_number(unsigned long *s)
 		SYS_pread64, SYS_pwrite64, SYS_sendto, SYS_sendmsg, SYS_recvfrom, SYS_recvmsg,
 		SYS_sendfile, SYS_splice, SYS_shutdown, SYS_close, SYS_accept4, SYS_epoll_ctl,
 		SYS_epoll_wait, SYS_epoll_pwait2, SYS_setsockopt, SYS_getsockopt, SYS_openat,
-		SYS_fstat, SYS_getppid };
+		SYS_fstat, SYS_getppid, SYS_recvmmsg, SYS_sendmmsg };
 
 	switch (rnd(s) % 16) {
 	case 0: return rnd(s) % 600;
@@ -28,7 +28,7 @@ static inline __u64 wants(const struct esca_entry *e)
 {
 	switch (e->nr) {
 	case SYS_read: case SYS_write: case SYS_pread64: case SYS_pwrite64: case SYS_sendto:
-	case SYS_recvfrom:
+	case SYS_recvfrom: case SYS_recvmmsg: case SYS_sendmmsg:
 		return e->args[2];
 	case SYS_readv: case SYS_writev: case SYS_sendmsg: case SYS_recvmsg:
 		return e->args[5];

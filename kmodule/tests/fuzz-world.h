@@ -22,6 +22,7 @@ static char *scratch, *read_only, *unmapped_page;
 static struct timespec *times;		/* these are in read-only memory */
 static struct iovec *iovs;
 static struct msghdr *msgs;
+static struct mmsghdr *mmsgs;
 
 static unsigned int rnd(unsigned long *s)
 {
@@ -56,12 +57,30 @@ static void tcp(int p[2])
 		close(l);
 }
 
+/* Two that are connected with each other. */
+static void udp(int p[2])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		p[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+		if (bind(p[i], (void *)&a, len) || getsockname(p[i], (void *)&a, &len))
+			return;
+		a.sin_port = 0;
+	}
+	for (i = 0; i < 2; i++)
+		if (getsockname(p[i], (void *)&a, &len) || connect(p[1 - i], (void *)&a, len))
+			return;
+}
+
 /* Makes something new for entries to use, in place of something old. */
 static void refill(const struct table *t, unsigned long *s)
 {
 	int p[2] = { -1, -1 };
 
-	switch (rnd(s) % 10) {
+	switch (rnd(s) % 11) {
 	case 0: socketpair(AF_UNIX, SOCK_STREAM, 0, p); break;
 	case 1: socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p); break;
 	case 2: socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, p); break;
@@ -71,6 +90,7 @@ static void refill(const struct table *t, unsigned long *s)
 	case 6: p[0] = epoll_create1(0); break;
 	case 7: p[0] = eventfd(rnd(s) & 1, rnd(s) & 1 ? EFD_NONBLOCK : 0); break;
 	case 8: p[0] = open("/dev/esca", O_RDWR); break;
+	case 10: udp(p); break;
 	case 9: p[0] = dup(rnd(s) & 1 ? t->fd : t->epfd); break;
 	}
 	place(p[0], rnd(s));
@@ -95,6 +115,9 @@ static inline void memory_for_fuzzing(void)
 	msgs = (void *)read_only + 1024;
 	for (i = 0; i < 8; i++)
 		msgs[i] = (struct msghdr) { .msg_iov = iovs + i, .msg_iovlen = i };
+	mmsgs = (void *)scratch + SCRATCH_SIZE / 2;	/* their lengths are written */
+	for (i = 0; i < 8; i++)
+		mmsgs[i].msg_hdr = msgs[i];
 	mprotect(read_only, 4096, PROT_READ);
 	strcpy(scratch + SCRATCH_SIZE - 64, "/tmp/esca-fuzz");
 	strcpy(scratch + SCRATCH_SIZE - 128, "/dev/esca");
@@ -122,6 +145,7 @@ static inline __u64 some_address(const struct table *t, unsigned long *s, int di
 	case 4: return (uintptr_t)(iovs + rnd(s) % 16);
 	case 5: return (uintptr_t)(msgs + rnd(s) % 8);
 	case 6: return (uintptr_t)(times + rnd(s) % 4);
+	case 10: return (uintptr_t)(mmsgs + rnd(s) % 8);
 	case 7: return (uintptr_t)scratch + SCRATCH_SIZE - 64 * (1 + rnd(s) % 2);
 	case 8:
 	case 9:

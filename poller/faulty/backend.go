@@ -104,8 +104,12 @@ func (b *backend) count() {
 func (b *backend) harvest(ev *poller.Event) {
 	short := false
 	c := poller.Harvest(b.sh, ev, func(e *poller.Entry) {
-		if e.NR == unix.SYS_RECVFROM && ev.Mask&(unix.EPOLLERR|unix.EPOLLHUP) == 0 {
+		switch {
+		case ev.Mask&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		case e.NR == unix.SYS_RECVFROM:
 			short = b.shortRecv(e)
+		case e.NR == unix.SYS_RECVMMSG:
+			short = b.fewPackets(e)
 		}
 		if !short {
 			b.exec(e, b.driver, true)

@@ -30,7 +30,7 @@ import (
 
 // Rates are the probabilities of the faults, each from 0 to 1.
 type Rates struct {
-	ShortSend float64 // a send, sendmsg or sendfile moves only a part
+	ShortSend float64 // a send, sendmsg, sendmmsg or sendfile moves only a part
 	Again     float64 // it fails with EAGAIN
 	Interrupt float64 // it fails with EINTR; so does a receive outside a harvest
 	NoBuffers float64 // it fails with ENOBUFS
@@ -39,6 +39,7 @@ type Rates struct {
 	Withhold  float64 // an event comes one Tick later
 	Shuffle   float64 // the events of a Tick come in another order
 	Accept    float64 // an accept fails with ECONNABORTED or EMFILE
+	Loss      float64 // a message of a sendmmsg is taken and never arrives; not by default
 }
 
 // DefaultRates injects a fault of each kind into some percent of the calls.

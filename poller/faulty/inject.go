@@ -14,11 +14,11 @@ import (
 // exec runs e, or has it fail, or has it do only a part.
 func (b *backend) exec(e *poller.Entry, d *dice, harvest bool) {
 	switch e.NR {
-	case unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDFILE:
-		if b.refuseSend(e, d) || b.shortSend(e, d) {
+	case unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_SENDFILE:
+		if b.refuseSend(e, d) || b.lose(e, d) || b.shortSend(e, d) {
 			return
 		}
-	case unix.SYS_RECVFROM:
+	case unix.SYS_RECVFROM, unix.SYS_RECVMMSG:
 		if b.refuseRecv(e, d, harvest) {
 			return
 		}
@@ -123,7 +123,7 @@ func (b *backend) shortSend(e *poller.Entry, d *dice) bool {
 
 	args := e.Args
 	switch e.NR {
-	case unix.SYS_SENDTO:
+	case unix.SYS_SENDTO, unix.SYS_SENDMMSG:
 		e.Args[2] = n
 		b.inner.Call(e)
 	case unix.SYS_SENDFILE:
@@ -137,7 +137,7 @@ func (b *backend) shortSend(e *poller.Entry, d *dice) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e.Ret == int64(n) { // not what would have happened anyway
-		b.note("call %d on %d: %d of %d bytes", e.NR, args[0], n, size)
+		b.note("call %d on %d: %d of %d", e.NR, args[0], n, size)
 		b.again(int32(args[0]), unix.EPOLLOUT)
 	}
 	return true
@@ -164,10 +164,10 @@ func (b *backend) sendMsgPart(e *poller.Entry, n uint64) {
 	b.inner.Call(e)
 }
 
-// sendSize is how many bytes e asks to be sent.
+// sendSize is how many bytes e asks to be sent; of a sendmmsg, messages.
 func sendSize(e *poller.Entry) (n uint64) {
 	switch e.NR {
-	case unix.SYS_SENDTO:
+	case unix.SYS_SENDTO, unix.SYS_SENDMMSG:
 		return e.Args[2]
 	case unix.SYS_SENDFILE:
 		return e.Args[3]
@@ -183,6 +183,9 @@ func sendSize(e *poller.Entry) (n uint64) {
 // loop an event; only closing it makes the number good again. With b.mu held.
 func (b *backend) reset(e *poller.Entry) bool {
 	fd := int(e.Args[0])
+	if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil && kind == unix.SOCK_DGRAM {
+		return false // a socket of datagrams has no connection to lose, and would stay shut
+	}
 	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE)
 	if err != nil || unix.Shutdown(fd, unix.SHUT_RDWR) != nil {
 		return false // no socket, or not connected: the call itself will say so

@@ -53,6 +53,7 @@ func Conformance(t *testing.T, f poller.Factory) {
 		{"park", parkCases},
 		{"harvest", harvestCases},
 		{"accept", acceptCases},
+		{"packets", packetCases},
 		{"calls", callCases},
 		{"counts", countCases},
 	} {
