@@ -10,7 +10,7 @@ MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers overload soak bench bench-quick clean \
-  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench
+  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
 
 help:        ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,10 @@ preload-soak: ## its tests with SEEDS (default 1000) seeds of short sends: an ho
 preload-bench: ## CPU of nginx, lighttpd or Redis (LOAD) with and without it, in turns, a minute
 	@kmodule/preload/preloadtest/setup
 	@ESCA_PRELOAD_BENCH=$${LOAD:-nginx-1k} $(GO) test -count=1 -timeout 8m -run TestBench -v ./kmodule/preload/preloadtest
+
+preload-paper: ## the ESCA paper's figures 9, 10, 12, 13 and Redis beside ours, in four minutes
+	@kmodule/preload/preloadtest/setup
+	@ESCA_PRELOAD_PAPER=1 $(GO) test -count=1 -timeout 15m -run TestPaper ./kmodule/preload/preloadtest
 
 kmod:        ## build the kernel module for the running kernel
 	@kmodule/install build

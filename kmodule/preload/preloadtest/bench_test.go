@@ -23,7 +23,7 @@ type benchLoad struct {
 	answers            *regexp.Regexp // how many there were, in what it prints
 }
 
-const benchSeconds = 2
+const benchSeconds = 1
 
 func benchNginx(size int, http string) benchLoad {
 	return benchLoad{"", "nginx", "nginx-light", func(t *testing.T, path string, s *site, port int) []string {
@@ -55,19 +55,26 @@ func wrk(size int) func(addr string) *exec.Cmd {
 	}
 }
 
-var benchLoads = map[string]benchLoad{
-	"nginx-1k":      benchNginx(1024, "sendfile on; open_file_cache max=1000;"),
-	"nginx-20k":     benchNginx(20<<10, "sendfile on; open_file_cache max=1000;"),
-	"nginx-100k":    benchNginx(100<<10, "sendfile on; open_file_cache max=1000;"),
-	"nginx-nopush":  benchNginx(1024, "sendfile on; tcp_nopush on;"),
-	"lighttpd-1k":   benchLighttpd(1024),
-	"lighttpd-20k":  benchLighttpd(20 << 10),
-	"lighttpd-100k": benchLighttpd(100 << 10),
-	"redis-get":     benchRedis("get", 1),
-	"redis-set":     benchRedis("set", 1),
-	"redis-get-16":  benchRedis("get", 16),
-	"redis-set-16":  benchRedis("set", 16),
+var benchLoads = loads()
+
+func loads() map[string]benchLoad {
+	m := map[string]benchLoad{
+		"nginx-nopush": benchNginx(1<<10, "sendfile on; tcp_nopush on;"),
+		"redis-get":    benchRedis("get", 1),
+		"redis-set":    benchRedis("set", 1),
+		"redis-get-16": benchRedis("get", 16),
+		"redis-set-16": benchRedis("set", 16),
+	}
+	for _, kib := range benchSizes {
+		m[fmt.Sprintf("nginx-%dk", kib)] = benchNginx(kib<<10, "sendfile on; open_file_cache max=1000;")
+		m[fmt.Sprintf("lighttpd-%dk", kib)] = benchLighttpd(kib << 10)
+	}
+	return m
 }
+
+// benchSizes are those of the files, in KiB: the paper's figures 9, 10, 12 and 13 have 1 to
+// 40, and 100 to 200.
+var benchSizes = []int{1, 10, 20, 40, 100, 200}
 
 // side is one way to run the server; all of them stay, and are measured in turns.
 type side struct {
@@ -77,6 +84,8 @@ type side struct {
 	cpu   []float64 // µs a request, a round each
 	ratio []float64 // to the first side's of the same round
 	rps   []float64
+	// faster is its throughput, of the first side's of the same round.
+	faster []float64
 }
 
 // TestBench measures one load with and without the library: make preload-bench LOAD=...
@@ -94,36 +103,49 @@ func TestBench(t *testing.T) {
 		slices.Sort(names)
 		t.Fatalf("no load %q: it is one of %s", name, strings.Join(names, ", "))
 	}
-	path := need(t, load.program, load.pkg)
-	need(t, "wrk", "wrk")
-	s := makeSite(t, 1024, 20<<10, 100<<10)
 	modes := []mode{{executor: "off"}}
 	for _, m := range executors(t) {
 		modes = append(modes, m, mode{executor: m.executor, apart: true})
 	}
-	var sides []*side
-	for _, m := range modes {
-		p, addr := serve(t, m, func(port int) []string { return load.configure(t, path, s, port) })
-		for _, pid := range p.pids() { // the server on the first processor, who asks on the second
-			exec.Command("taskset", "-acp", "0", strconv.Itoa(pid)).Run()
-		}
-		sides = append(sides, &side{mode: m, p: p, addr: addr})
-	}
-	for round := range 4 {
-		for _, d := range sides {
-			cpu, rps := load.measure(t, d)
-			if round == 0 {
-				continue // to warm up
-			}
-			d.cpu, d.rps = append(d.cpu, cpu), append(d.rps, rps)
-			d.ratio = append(d.ratio, cpu/sides[0].cpu[round-1])
-		}
-	}
+	sides := load.turns(t, modes, 6)
 	fmt.Printf("%s, 50 connections, server and client on a processor each, %d rounds in turns\n", name, len(sides[0].cpu))
 	fmt.Printf("%-12s %12s %24s %12s\n", "", "CPU µs/req", "of off (range)", "req/s")
 	for _, d := range sides {
 		fmt.Printf("%-12s %12.2f %8.2f (%.2f - %.2f) %14.0f\n", d.mode, median(d.cpu), median(d.ratio), slices.Min(d.ratio), slices.Max(d.ratio), median(d.rps))
 	}
+}
+
+// turns measures the load with a server for each of the modes, the first of which the
+// others are compared with; rounds: beside one to warm up.
+func (b benchLoad) turns(t *testing.T, modes []mode, rounds int) []*side {
+	t.Helper()
+	path := need(t, b.program, b.pkg)
+	need(t, "wrk", "wrk")
+	var sizes []int
+	for _, kib := range benchSizes {
+		sizes = append(sizes, kib<<10)
+	}
+	s := makeSite(t, sizes...)
+	var sides []*side
+	for _, m := range modes {
+		p, addr := serve(t, m, func(port int) []string { return b.configure(t, path, s, port) })
+		for _, pid := range p.pids() { // the server on the first processor, who asks on the second
+			exec.Command("taskset", "-acp", "0", strconv.Itoa(pid)).Run()
+		}
+		sides = append(sides, &side{mode: m, p: p, addr: addr})
+	}
+	for round := range rounds + 1 {
+		for _, d := range sides {
+			cpu, rps := b.measure(t, d)
+			if round == 0 {
+				continue
+			}
+			d.cpu, d.rps = append(d.cpu, cpu), append(d.rps, rps)
+			d.ratio = append(d.ratio, cpu/sides[0].cpu[round-1])
+			d.faster = append(d.faster, rps/sides[0].rps[round-1])
+		}
+	}
+	return sides
 }
 
 // measure asks one side, once.

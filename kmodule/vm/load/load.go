@@ -22,6 +22,8 @@ import (
 
 type load struct {
 	server, root    string
+	addr            string // of what command starts
+	command         []string
 	conns, requests int
 }
 
@@ -41,6 +43,9 @@ func (l *load) run() error {
 	url, command := "http://127.0.0.1:8001/", []string{self, "-serve"}
 	if l.server != "" {
 		url, command = "http://127.0.0.1:8002/", []string{l.server, "--addr=127.0.0.1:8002", l.root}
+	}
+	if len(l.command) > 0 {
+		url, command = "http://"+l.addr+"/", l.command
 	}
 	// The shell waits until its counters are there, and becomes the server.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `read go; exec "$@"`, "sh"}, command...)...)
@@ -75,7 +80,7 @@ func (l *load) run() error {
 
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: l.conns, MaxConnsPerHost: l.conns}}
 	look := func() (c counted, err error) {
-		if l.server == "" {
+		if l.own() {
 			var b []byte
 			if b, err = get(client, url+"stats"); err == nil {
 				err = json.Unmarshal(b, &c.stats)
@@ -101,6 +106,9 @@ func (l *load) run() error {
 	}
 	return l.judge(before, after)
 }
+
+// own reports whether the server is the hello server, which tells what it has counted.
+func (l *load) own() bool { return l.server == "" && len(l.command) == 0 }
 
 // first waits for the server, and returns its answer.
 func first(url string) (string, error) {
@@ -193,7 +201,7 @@ func (l *load) judge(before, after counted) error {
 	if !near(batches, ioctls) {
 		errs = append(errs, fmt.Errorf("the module has counted %d batches, the kernel %d ioctl", batches, ioctls))
 	}
-	if l.server != "" {
+	if !l.own() {
 		return errors.Join(errs...)
 	}
 	fmt.Printf("the server: crossings %d, ticks %d, %.3f and %.3f a request\n", crossings, ticks, float64(crossings)/requests, float64(ticks)/requests)

@@ -6,6 +6,7 @@
 //
 //	vmload [-conns N] [-requests N]      a hello server of its own
 //	vmload -root DIR -server ESCAHTTP    escahttp, serving DIR/index.html
+//	vmload -addr ADDR COMMAND ...        any server, started by COMMAND, that listens there
 //	vmload -slow DISK -server ESCAHTTP   escahttp, serving a disk that takes long
 //	vmload -probe                        what every backend's probe answers
 //
@@ -28,9 +29,11 @@ func main() {
 	var l load
 	flag.StringVar(&l.server, "server", "", "`path` of escahttp (default: a hello server)")
 	flag.StringVar(&l.root, "root", "", "`directory` that escahttp serves")
+	flag.StringVar(&l.addr, "addr", "", "`host:port` at which the command's server listens")
 	flag.IntVar(&l.conns, "conns", 32, "connections")
 	flag.IntVar(&l.requests, "requests", 100, "requests on each connection")
 	flag.Parse()
+	l.command = flag.Args()
 	var err error
 	switch {
 	case *probe:

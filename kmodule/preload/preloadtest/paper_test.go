@@ -1,0 +1,61 @@
+//go:build linux && amd64
+
+package preloadtest
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+)
+
+// figures are those of section V of the ESCA paper that are of servers in C, with what it
+// says of them (Graviton2, two cores, Linux 5.11, Meltdown mitigation as it was there).
+var figures = []struct {
+	name, paper string
+	loads       []string
+}{
+	{"9, lighttpd, small files", "best +23 %, average +8 %", of("lighttpd", 1, 10, 20, 40)},
+	{"10, nginx, small files", "best +12 %, average +7 %", of("nginx", 1, 10, 20, 40)},
+	{"12, lighttpd, large files", "no gain, no loss", of("lighttpd", 100, 200)},
+	{"13, nginx, large files", "no gain", of("nginx", 100, 200)},
+	{"Redis, pipeline of 16", "SET +3 %, GET +4 %", []string{"redis-set-16", "redis-get-16"}},
+}
+
+func of(server string, kib ...int) (names []string) {
+	for _, k := range kib {
+		names = append(names, fmt.Sprintf("%s-%dk", server, k))
+	}
+	return names
+}
+
+// TestPaper remakes those figures, with and without the library in turns: make
+// preload-paper. Figures 8 and 11 are Mongoose's, which Debian does not have as a server;
+// figure 14 is bench's (degree/pinned).
+func TestPaper(t *testing.T) {
+	if os.Getenv("ESCA_PRELOAD_PAPER") == "" {
+		t.Skip("measures, and tests nothing: make preload-paper")
+	}
+	modes := append([]mode{{executor: "off"}}, executors(t)...)
+	for _, f := range figures {
+		fmt.Printf("\nFigure %s. The paper: %s\n%-14s", f.name, f.paper, "")
+		for _, m := range modes {
+			fmt.Printf(" %26s", m)
+		}
+		fmt.Println()
+		for _, name := range f.loads {
+			t.Run(name, func(t *testing.T) {
+				fmt.Printf("%-14s", name)
+				for _, d := range benchLoads[name].turns(t, modes, 3) {
+					if d.executor == "off" {
+						fmt.Printf(" %20.0f req/s", median(d.rps))
+						continue
+					}
+					fmt.Printf(" %+5.0f %% (%+.0f to %+.0f), CPU %.2f", 100*(median(d.faster)-1), 100*(slices.Min(d.faster)-1),
+						100*(slices.Max(d.faster)-1), median(d.ratio))
+				}
+				fmt.Println()
+			})
+		}
+	}
+}
