@@ -193,7 +193,7 @@ func errName(err error) string {
 // onEngine is an app on an engine.
 type onEngine struct {
 	*app
-	t    *testing.T
+	t    testing.TB
 	eng  gnet.Engine
 	addr []string // as given
 	done chan error
@@ -209,7 +209,7 @@ var silent = func() logging.Logger {
 }()
 
 // start runs a on e, on an address of each network: tcp, unix or udp.
-func start(t *testing.T, e engine, a *app, networks []string, opts ...gnet.Option) *onEngine {
+func start(t testing.TB, e engine, a *app, networks []string, opts ...gnet.Option) *onEngine {
 	t.Helper()
 	a.engine, a.ids = make(chan gnet.Engine, 1), make(map[gnet.Conn]int)
 	r := &onEngine{app: a, t: t, done: make(chan error, 1)}
@@ -228,7 +228,7 @@ func start(t *testing.T, e engine, a *app, networks []string, opts ...gnet.Optio
 }
 
 // freeAddr returns an address that nobody listens on.
-func freeAddr(t *testing.T, network string) string {
+func freeAddr(t testing.TB, network string) string {
 	switch {
 	case network == "unix":
 		return "unix://" + filepath.Join(t.TempDir(), "s")
