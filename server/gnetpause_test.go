@@ -96,7 +96,7 @@ func (r *countedRelay) traffic(c gnet.Conn) gnet.Action {
 }
 
 // sink is an upstream whose connections the test reads by hand.
-func sink(t *testing.T) (net.Listener, <-chan *net.TCPConn) {
+func sink(t testing.TB) (net.Listener, <-chan *net.TCPConn) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

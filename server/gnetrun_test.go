@@ -193,7 +193,7 @@ func errName(err error) string {
 // onEngine is an app on an engine.
 type onEngine struct {
 	*app
-	t    *testing.T
+	t    testing.TB
 	eng  gnet.Engine
 	addr []string // as given
 	done chan error
@@ -209,7 +209,7 @@ var silent = func() logging.Logger {
 }()
 
 // start runs a on e, on an address of each network: tcp, unix or udp.
-func start(t *testing.T, e engine, a *app, networks []string, opts ...gnet.Option) *onEngine {
+func start(t testing.TB, e engine, a *app, networks []string, opts ...gnet.Option) *onEngine {
 	t.Helper()
 	var addrs []string
 	for _, network := range networks {
@@ -235,7 +235,7 @@ func startAt(t *testing.T, e engine, a *app, addrs []string, opts ...gnet.Option
 }
 
 // freeAddr returns an address that nobody listens on.
-func freeAddr(t *testing.T, network string) string {
+func freeAddr(t testing.TB, network string) string {
 	switch {
 	case network == "unix":
 		return "unix://" + filepath.Join(t.TempDir(), "s")

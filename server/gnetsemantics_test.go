@@ -21,7 +21,7 @@ import (
 )
 
 // got waits for something from ch.
-func got[T any](t *testing.T, what string, ch <-chan T) (v T) {
+func got[T any](t testing.TB, what string, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:

@@ -37,7 +37,10 @@ type h2conn struct {
 	nc net.Conn
 
 	driver atomic.Pointer[h2line]
-	br     *bufio.Reader // the driver's
+	br     *bufio.Reader // the driver's; nil: it is settled
+	first  [1]byte       // what has come to a settled one; the driver's
+	hasOne bool          // that is to be read
+	waits  atomic.Bool   // the driver does, between two frames
 	fr     *http2.Framer // reading is the driver's, writing is with mu
 	greets bool          // the client's first frame has come; the driver's
 	seen   uint64        // of the driver, by the watcher
@@ -54,6 +57,7 @@ type h2conn struct {
 	slow     int // so many requests more get goroutines
 	resets   int // streams that have come to nothing, less those answered
 	away     bool
+	settling bool  // the driver is to let go of what it waits with
 	err      error // why it has ended; nil: it has not
 
 	// What is to be sent. Whoever finds nobody writing writes, until nothing is left.
@@ -96,13 +100,18 @@ func newH2conn(h *h2, ss *session) *h2conn {
 	c.inflow.avail = 65535
 	c.enc = hpack.NewEncoder(&c.block)
 	c.enc.SetMaxDynamicTableSizeLimit(4096)
-	c.br = bufio.NewReaderSize(c.nc, 8<<10)
-	c.fr = http2.NewFramer((*h2out)(c), c.br)
-	c.fr.SetReuseFrames()
-	c.fr.SetMaxReadFrameSize(16384)
-	c.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	c.fr.MaxHeaderListSize = h.headers
+	c.borrow()
+	c.fr = c.newFramer(hpack.NewDecoder(4096, nil))
 	return c
+}
+
+func (c *h2conn) newFramer(d *hpack.Decoder) *http2.Framer {
+	fr := http2.NewFramer((*h2out)(c), (*h2in)(c))
+	fr.SetReuseFrames()
+	fr.SetMaxReadFrameSize(16384)
+	fr.ReadMetaHeaders = d
+	fr.MaxHeaderListSize = c.h.headers
+	return fr
 }
 
 // h2out is where the Framer writes to, with mu.
@@ -166,8 +175,8 @@ func (c *h2conn) readPreface() bool {
 	return err == nil
 }
 
-// next returns what ln is to serve next; nil: nothing any more. The driver reads
-// frames until there is something for it.
+// next returns what ln is to serve next; nil: nothing any more, or ln has settled. The
+// driver reads frames until there is something for it.
 func (c *h2conn) next(ln *h2line) *stream {
 	if st := ln.first; st != nil {
 		ln.first = nil
@@ -176,6 +185,10 @@ func (c *h2conn) next(ln *h2line) *stream {
 	for c.driver.Load() == ln {
 		if !c.buffered() {
 			if !c.flushAway(ln) {
+				break
+			}
+			if c.settles() {
+				ln.settled = true
 				break
 			}
 		}
@@ -201,7 +214,7 @@ func (c *h2conn) next(ln *h2line) *stream {
 // buffered reports whether the next frame can be read without waiting.
 func (c *h2conn) buffered() bool {
 	const head = 9
-	if c.br.Buffered() < head {
+	if c.br == nil || c.br.Buffered() < head {
 		return false
 	}
 	b, _ := c.br.Peek(head)

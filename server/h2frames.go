@@ -376,6 +376,7 @@ func (c *h2conn) closeStream(st *stream, err error) {
 
 // setIdle has the connection end when it has had no streams for too long.
 func (c *h2conn) setIdle() {
+	c.settling = false
 	switch {
 	case len(c.streams) > 0, c.h.idle <= 0:
 		c.nc.SetReadDeadline(time.Time{})

@@ -3,7 +3,11 @@
 package server_test
 
 import (
+	"bytes"
+	"fmt"
 	"io"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -199,6 +203,66 @@ func TestH2EndsInEveryState(t *testing.T) {
 			if time.Since(start) > generous {
 				t.Fatalf("%d connections, %d handlers", s.Stats().Open, running.Load())
 			}
+		}
+	})
+}
+
+// Who announces bodies and sends a byte of each gets memory for what it has sent: a
+// hundred streams of 4 MiB would be 400.
+func TestH2AnnouncedBodies(t *testing.T) {
+	const streams, length = 100, 4 << 20
+	r := &h2Running{scheme: "http", running: h2Stack.start(t, &fasthttp.Server{Handler: func(*fasthttp.RequestCtx) {}})}
+	f := r.frames(t)
+	expect(t, "status", f.status(f.open(true, "GET", "/")), "200")
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range streams {
+		f.WriteData(f.open(false, "POST", "/", "content-length", strconv.Itoa(length)), false, []byte("x"))
+	}
+	// All have been looked at when that many wait for more.
+	stacks := make([]byte, 4<<20)
+	for end := time.Now().Add(patience); bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*stream).receive(")) < streams; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not every stream waits for its body")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > streams*length/8 {
+		t.Errorf("%d streams that announce %d MiB and send a byte take %d MiB", streams, length>>20, grown>>20)
+	}
+}
+
+// However a body comes to fasthttp, a handler sees its length, and no trailers that were
+// not announced.
+func TestH2LongBodiesHaveALength(t *testing.T) {
+	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		r := start(&fasthttp.Server{MaxRequestBodySize: 1 << 20, Handler: func(ctx *fasthttp.RequestCtx) {
+			h := &ctx.Request.Header
+			fmt.Fprintf(ctx, "%d %s %q %q %d", h.ContentLength(), h.Peek("Content-Length"), h.Peek("Transfer-Encoding"), h.Peek("X-Late"), len(ctx.PostBody()))
+		}})
+		for _, length := range []int{1, 64<<10 - 1, 64 << 10, 200_000, 1 << 20, 1<<20 + 1} {
+			f := r.frames(t)
+			id := f.open(false, "POST", "/", "content-length", strconv.Itoa(length))
+			if length > 1<<20 {
+				expect(t, "status", f.status(id), "400") // as fasthttp answers it
+				continue
+			}
+			sent := 0
+			for left := 256 << 10; sent < length; {
+				n := min(length-sent, 16<<10)
+				for left < n {
+					left += int(f.until("a WINDOW_UPDATE", ofType(http2.FrameWindowUpdate, id)).(*http2.WindowUpdateFrame).Increment)
+				}
+				f.WriteData(id, false, make([]byte, n))
+				sent, left = sent+n, left-n
+			}
+			f.block.Reset()
+			f.enc.WriteField(hpack.HeaderField{Name: "x-late", Value: "y"})
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: f.block.Bytes(), EndStream: true, EndHeaders: true})
+			expect(t, "status", f.status(id), "200")
+			got := string(f.until("data", ofType(http2.FrameData, id)).(*http2.DataFrame).Data())
+			expect(t, "seen", got, fmt.Sprintf(`%d %[1]d "" "" %[1]d`, length))
 		}
 	})
 }

@@ -15,13 +15,14 @@ import (
 // h2line is the connection that a ServeConn believes to have: of HTTP/1.1, and kept
 // alive from one stream to the next.
 type h2line struct {
-	c     *h2conn
-	st    *stream       // being served; nil: none
-	first *stream       // to be served, if it is not the driver's
-	idle  bool          // the answer is written, and the next request is asked for
-	asked bool          // ServeConn has read
-	busy  bool          // it has entered, for st
-	seq   atomic.Uint64 // odd while the driver is away from the frames
+	c       *h2conn
+	st      *stream       // being served; nil: none
+	first   *stream       // to be served, if it is not the driver's
+	idle    bool          // the answer is written, and the next request is asked for
+	asked   bool          // ServeConn has read
+	busy    bool          // it has entered, for st
+	settled bool          // ServeConn is to be left until there is a stream
+	seq     atomic.Uint64 // odd while the driver is away from the frames
 }
 
 const replaced = ^uint64(0) // seq, when another driver has the frames
@@ -76,10 +77,18 @@ func (ln *h2line) drive() {
 		ln.done()
 	}()
 	for ln.first != nil || ln.c.driver.Load() == ln {
+		if ln.settled {
+			ln.settled = false
+			if ln.first = ln.c.next(ln); ln.first == nil {
+				if ln.settled {
+					continue
+				}
+				break
+			}
+		}
 		ln.asked = false
 		err := ln.c.ls.ServeConn(ln.conn())
-		if !ln.asked { // it has too many connections
-			ln.refuse()
+		if !ln.asked && ln.refuse() { // it has too many connections
 			break
 		}
 		if st := ln.st; st != nil && !st.isClosed() {
@@ -93,19 +102,23 @@ func (ln *h2line) drive() {
 	returned = true
 }
 
-// refuse ends what ServeConn will have nothing to do with.
-func (ln *h2line) refuse() {
+// refuse ends what ServeConn will have nothing to do with, and reports whether that was
+// all: the driver goes on with other streams.
+func (ln *h2line) refuse() bool {
 	c := ln.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st := ln.first; st != nil {
+		ln.first = nil
 		c.running--
 		c.resetStream(st.id, http2.ErrCodeRefusedStream)
 		c.endIfIdle()
 		c.flushLocked()
-		return
+		ln.settled = c.driver.Load() == ln
+		return !ln.settled
 	}
 	c.fail(http2.ConnectionError(http2.ErrCodeEnhanceYourCalm))
+	return true
 }
 
 func (c *h2conn) hasEnded() bool {
@@ -215,6 +228,9 @@ func (ln *h2line) handle(ctx *fasthttp.RequestCtx) {
 	own := ctx.Conn()
 	setConn(ctx, st.conn())
 	ctx.SetRemoteAddr(nil) // which another stream's handler may have set
+	if st.in.sized {
+		ctx.Request.Header.SetContentLength(int(st.declared))
+	}
 	sv.fs.Handler(ctx)
 	st.c.mu.Lock()
 	st.returned = true

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -21,8 +22,14 @@ type request struct {
 	at    int
 	head  bool // it is a HEAD
 	body  bodyKind
+	sized bool // in chunks, although its length is known
 	ended bool // the body has
 }
+
+// chunkedFrom is the length from which a body that fasthttp is to collect comes to it in
+// chunks: it makes room for a length at once, and one connection may announce a hundred of
+// them, and send a byte of each.
+const chunkedFrom = 64 << 10
 
 type bodyKind uint8
 
@@ -74,7 +81,7 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 	b = append(append(b, path...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, host...), "\r\n"...)
 	var cookies []string
-	trailed := false
+	trailed, form, expects := false, false, false
 	for i := range fields {
 		name, value := fields[i].Name, fields[i].Value
 		switch name {
@@ -98,14 +105,19 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 			continue
 		case "trailer":
 			trailed = true
+		case "content-type":
+			form = strings.HasPrefix(value, "multipart/form-data")
+		case "expect":
+			expects = true
 		}
 		b = appendField(b, name, value)
 	}
 	if cookies != nil {
 		b = appendField(b, "cookie", strings.Join(cookies, "; "))
 	}
+	q.sized = !trailed && q.st.c.h.collects(q.st.declared, form, expects)
 	switch {
-	case q.st.declared >= 0 && !trailed:
+	case q.st.declared >= 0 && !trailed && !q.sized:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), q.st.declared, 10), "\r\n"...)
 		if q.st.declared > 0 {
 			q.body = plainBody
@@ -116,6 +128,19 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 	}
 	*q.text = append(b, "\r\n"...)
 	return true
+}
+
+// collects reports whether fasthttp would make room for a body of that length, before it
+// has come. It does not for one that is too long, a form that it takes apart as it comes,
+// or a stream. A hook that is asked before the body comes is to see its length.
+func (h *h2) collects(length int64, form, expects bool) bool {
+	fs := h.sv.fs
+	most := int64(fs.MaxRequestBodySize)
+	if most <= 0 {
+		most = fasthttp.DefaultMaxRequestBodySize
+	}
+	return length >= chunkedFrom && length <= most && !fs.StreamRequestBody && fs.HeaderReceived == nil &&
+		!(form && !fs.DisablePreParseMultipartForm) && !(expects && (fs.ContinueHandler != nil || fs.ExpectHandler != nil))
 }
 
 // validTarget reports whether what a request asks for can stand in the first lines of
@@ -225,8 +250,12 @@ func (q *request) chunk(p []byte) (int, error) {
 		return 0, err
 	}
 	q.ended = true
+	trailers := q.st.trailers
+	if q.sized { // behind a length there are none
+		trailers = nil
+	}
 	q.text = texts.Get().(*[]byte)
-	*q.text = appendTrailers(append((*q.text)[:0], "0\r\n"...), q.st.trailers)
+	*q.text = appendTrailers(append((*q.text)[:0], "0\r\n"...), trailers)
 	return q.ready(p), nil
 }
 

@@ -22,9 +22,10 @@ import (
 )
 
 // Many streams at once, bodies both ways, readers that are slow, and streams reset in
-// the middle: what arrives is what was sent. ESCA_H2_SOAK=5m goes on for so long.
+// the middle, in the clear and over TLS: what arrives is what was sent. ESCA_H2_SOAK=5m goes on for so long.
 func TestH2Soak(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("ESCA_H2_SOAK"))
+	srv, cfg := serverTLS(t)
 	for _, backend := range []string{"direct", "uring"} {
 		for _, d := range []struct {
 			name  string
@@ -32,12 +33,18 @@ func TestH2Soak(t *testing.T) {
 			loops int
 		}{{"inline", conn.DispatchInline, 1}, {"goroutines", conn.DispatchGoroutine, 2}} {
 			for _, streamed := range []bool{false, true} {
-				name := backend + "-" + d.name + map[bool]string{false: "", true: ", streamed"}[streamed]
-				t.Run(name, func(t *testing.T) {
-					st := h2On(name, conn.WithLoops(d.loops), conn.WithDispatch(d.mode), conn.WithBackend(backend))
-					r := &h2Running{scheme: "http", running: st.start(t, &fasthttp.Server{StreamRequestBody: streamed, Handler: hashed(streamed)})}
-					soak(t, r, long/8)
-				})
+				for _, secure := range []bool{false, true} {
+					name := backend + "-" + d.name + map[bool]string{true: ", streamed"}[streamed] + map[bool]string{true: ", TLS"}[secure]
+					t.Run(name, func(t *testing.T) {
+						st := h2On(name, conn.WithLoops(d.loops), conn.WithDispatch(d.mode), conn.WithBackend(backend))
+						fs, r := &fasthttp.Server{StreamRequestBody: streamed, Handler: hashed(streamed)}, &h2Running{scheme: "http"}
+						if secure {
+							fs.TLSConfig, r.scheme, r.tls = srv.Clone(), "https", cfg.Clone()
+						}
+						r.running = st.start(t, fs)
+						soak(t, r, long/16)
+					})
+				}
 			}
 		}
 	}

@@ -70,6 +70,9 @@ func (c *h2conn) isQuiet() bool {
 		return false
 	}
 	c.isSeen.Store(false)
-	// It may have begun with a stream, and not seen that.
-	return ln.seq.Load() == seq || c.isSeen.Swap(true)
+	if ln.seq.Load() != seq { // it may have begun with a stream, and not seen that
+		return c.isSeen.Swap(true)
+	}
+	c.settle()
+	return true
 }
