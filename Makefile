@@ -94,7 +94,7 @@ overload:    ## 10,000 connections, slow readers and the like, without the race 
 soak:        ## ten minutes (SOAK) of files being replaced, cut off, removed under load, every body checked
 	ESCAHTTP_SOAK=$${SOAK:-10m} $(GO) test -count=1 -timeout 2h -run TestSoak -v ./cmd/escahttp
 
-bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gcc; nginx, lighttpd, perf)
+bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gcc; nginx, lighttpd, h2o, h2load, perf)
 	$(GO) run ./bench
 
 bench-quick: ## the most telling part of it, in five minutes

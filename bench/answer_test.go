@@ -146,8 +146,8 @@ func TestGenerateCounts(t *testing.T) {
 			{"too much", right + "!", false, true},
 			{"nothing", "", false, false},
 		} {
-			g := generation{Addr: answering(t, tc.response), Request: []byte(load{path: "/"}.request("h")), Conns: 4,
-				Close: closes, Duration: 50 * time.Millisecond, Size: int64(len(right)), Body: []byte("Hello, World!")}
+			g := generation{Addr: answering(t, tc.response), Conns: 4, Close: closes, Duration: 50 * time.Millisecond,
+				Asks: []ask{{Request: []byte(load{path: "/"}.request("h")), Size: int64(len(right)), Body: []byte("Hello, World!")}}}
 			got, err := generate(g)
 			if err != nil {
 				t.Fatal(err)

@@ -32,6 +32,14 @@ type load struct {
 	conns    int
 	pipeline int           // requests written at once; 0 and 1: one
 	close    bool          // a connection per request
+	each     int           // requests of a connection, which is closed then; 0: as many as there is time for
+	tls      bool          // with TLS
+	resume   bool          // of which every connection resumes an earlier one
+	streams  int           // over HTTP/2 and TLS, as many requests under way on each connection; 0: over HTTP/1.1
+	gzip     bool          // compressed answers are asked for; body is what they become again
+	may      []string      // header fields that only some sides send
+	rest     []page        // asked for after path and in turn with it
+	rate     int           // requests a second on all connections together, each sent when it is due; 0: as soon as the one before is answered
 	pace     time.Duration // between the requests of a connection, whenever they are answered; 0: as soon as they are
 	body     []byte        // the only right answer
 	echo     int           // instead of requests: bytes of messages that come back
@@ -48,7 +56,22 @@ func (l load) String() string {
 		}
 		return b.String()
 	}
-	fmt.Fprintf(&b, "GET %s (%s) over %s", l.path, byteSize(len(l.body)), plural(l.conns, "connection"))
+	what := fmt.Sprintf("%s (%s)", l.path, byteSize(len(l.body)))
+	if len(l.rest) > 0 {
+		what = fmt.Sprintf("%d files of %s in all, one after another,", 1+len(l.rest), byteSize(l.bytes()))
+	}
+	fmt.Fprintf(&b, "GET %s over %s", what, plural(l.conns, "connection"))
+	switch {
+	case l.streams > 0:
+		fmt.Fprintf(&b, " with TLS and HTTP/2, %d under way on each", l.streams)
+	case l.resume:
+		b.WriteString(" with TLS, resumed")
+	case l.tls:
+		b.WriteString(" with TLS")
+	}
+	if l.gzip {
+		b.WriteString(", compressed by gzip")
+	}
 	if l.inside {
 		b.WriteString(" of net/http in the server's own process")
 	}
@@ -58,10 +81,48 @@ func (l load) String() string {
 	if l.pace > 0 {
 		fmt.Fprintf(&b, ", one each %v on each", l.pace)
 	}
+	if l.rate > 0 {
+		fmt.Fprintf(&b, ", %d a second by a schedule, their times from when they were due", l.rate)
+	}
 	if l.close {
 		b.WriteString(", a connection per request")
 	}
+	if len(l.may) > 0 {
+		fmt.Fprintf(&b, ", with or without %s", strings.Join(l.may, ", "))
+	}
+	if l.each > 0 {
+		fmt.Fprintf(&b, ", a connection for %d requests", l.each)
+	}
 	return b.String()
+}
+
+// page is something to ask for, and the only right answer.
+type page struct {
+	path string
+	body []byte
+}
+
+// pages are all that the load asks for.
+func (l load) pages() []page { return append([]page{{l.path, l.body}}, l.rest...) }
+
+// only is the load with nothing but this one of its pages.
+func (l load) only(p page) load {
+	l.path, l.body, l.rest = p.path, p.body, nil
+	return l
+}
+
+// bytes are those of all bodies.
+func (l load) bytes() (n int) {
+	for _, p := range l.pages() {
+		n += len(p.body)
+	}
+	return n
+}
+
+// ours says that bench generates the load itself: what wrk cannot, or where it
+// would not notice that answers are wrong.
+func (l load) ours() bool {
+	return l.close || l.echo > 0 || l.inside || l.pace > 0 || l.each > 0 || l.rate > 0 || len(l.rest) > 0
 }
 
 // comparison is one question: what does the first of the servers take, beside
@@ -86,6 +147,7 @@ type comparison struct {
 	degree    int    // most entries a table of esca's has, and events a tick; 0: its default
 	goals     []goal
 	kinds     kind
+	brief     bool // its servers are not started twice as often with nothing pinned: what is left of the hour goes where it is needed
 }
 
 // kind says when a comparison runs.

@@ -57,20 +57,31 @@ const stalled = 5 * time.Second
 // generation is what is to be generated; it comes as JSON on standard input.
 type generation struct {
 	Addr     string        `json:"addr"` // HOST:PORT or unix:PATH
-	Request  []byte        `json:"request"`
+	Asks     []ask         `json:"asks"` // by each connection in turn
 	Conns    int           `json:"conns"`
+	Each     int           `json:"each"`    // requests of a connection, which is closed then; 0: no limit
+	TLS      bool          `json:"tls"`     // only with Close
+	Resume   bool          `json:"resume"`  // every connection an earlier one
+	Rate     int           `json:"rate"`    // requests a second on all connections together; instead of Pace
 	Close    bool          `json:"close"`   // a connection per request
 	Pace     time.Duration `json:"pace_ns"` // between the requests of a connection
 	Duration time.Duration `json:"duration_ns"`
-	Size     int64         `json:"size"` // of an answer on the wire
-	Body     []byte        `json:"body"` // with which each ends
 
 	Echo     int `json:"echo"`     // instead: bytes of messages that come back
 	Pipeline int `json:"pipeline"` // of them under way at once
 
 	Inside bool `json:"inside"` // instead: have the server do it with as many clients of its own
 
+	H2 *h2Run `json:"h2,omitempty"` // instead: have h2load do it
+
 	ended *atomic.Bool // set when it is told to end before its time
+}
+
+// ask is a request, and what answers it.
+type ask struct {
+	Request []byte `json:"request"`
+	Size    int64  `json:"size"` // of the answer on the wire
+	Body    []byte `json:"body"` // with which it ends
 }
 
 // goesOn says whether it is to go on, so long after it began.
@@ -114,6 +125,10 @@ func generateMain(in io.Reader, out io.Writer) error {
 		run = echo
 	case g.Inside:
 		run = inside
+	case g.H2 != nil:
+		run = h2load
+	case g.TLS:
+		run = handshake
 	}
 	res, err := run(g)
 	if err != nil {
@@ -144,6 +159,8 @@ type generator struct {
 type client struct {
 	fd      int
 	answer  []byte
+	ask     int       // which of them is under way
+	done    int       // requests answered
 	started time.Time // of the request, or of the connection that is made for it
 	due     time.Time // the request, where there is a pace
 	rests   bool      // until the next one is due
@@ -159,14 +176,22 @@ func generate(g generation) (result, error) {
 		return result{}, err
 	}
 	defer unix.Close(gen.epoll)
+	if g.Rate > 0 {
+		return gen.onSchedule()
+	}
 	gen.now = time.Now()
-	began := gen.now
 	for range g.Conns {
 		gen.replace(nil)
 	}
+	return gen.run()
+}
+
+// run goes on until the time is up.
+func (gen *generator) run() (result, error) {
+	began := gen.now
 	events := make([]unix.EpollEvent, 512)
-	for g.goesOn(gen.now.Sub(began)) {
-		n, err := unix.EpollWait(gen.epoll, events, gen.patience())
+	for gen.goesOn(gen.now.Sub(began)) {
+		n, err := waitEvents(gen.epoll, events, gen.patience())
 		if err != nil && err != unix.EINTR {
 			return result{}, err
 		}
@@ -203,26 +228,29 @@ func (g *generator) receive(c *client) {
 		return
 	}
 	c.answer = append(c.answer, g.buf[:n]...)
-	whole := int64(len(c.answer)) == g.Size
+	asked := &g.Asks[c.ask]
+	whole := int64(len(c.answer)) == asked.Size
 	switch {
 	case n == 0 && len(c.answer) == 0:
 		g.failed(c)
 		return
-	case n == 0 && (!g.Close || !whole), int64(len(c.answer)) > g.Size:
+	case n == 0 && (!g.Close || !whole), int64(len(c.answer)) > asked.Size:
 		g.wrong(c)
 		return
 	case !whole || g.Close && n > 0:
 		return // the rest, or the end, is to come
 	}
-	if !bytes.HasPrefix(c.answer, []byte("HTTP/1.1 200 ")) || !bytes.HasSuffix(c.answer, g.Body) {
+	if !bytes.HasPrefix(c.answer, []byte("HTTP/1.1 200 ")) || !bytes.HasSuffix(c.answer, asked.Body) {
 		g.wrong(c)
 		return
 	}
 	g.res.Requests++
-	g.res.Bytes += g.Size
+	g.res.Bytes += asked.Size
 	g.times = append(g.times, g.now.Sub(c.started))
+	c.done++
+	c.ask = (c.ask + 1) % len(g.Asks)
 	switch {
-	case g.Close:
+	case g.Close, c.done == g.Each:
 		g.replace(c)
 	case g.Pace > 0:
 		g.rest(c)
@@ -245,17 +273,22 @@ func (g *generator) wrong(c *client) {
 
 // replace opens a connection, instead of c if there is one, and asks on it.
 func (g *generator) replace(c *client) {
+	fresh := &client{ask: g.dialled % len(g.Asks), started: g.now, due: g.now}
 	if c != nil {
 		delete(g.clients, int32(c.fd))
 		unix.Close(c.fd)
+		if g.Rate > 0 { // the schedule goes on
+			fresh.due, fresh.rests = c.due.Add(g.Pace), true
+		}
 	}
-	c = &client{started: g.now, due: g.now}
-	if err := g.connect(c); err != nil {
+	if err := g.connect(fresh); err != nil {
 		g.res.Errors++
 		return
 	}
-	g.clients[int32(c.fd)] = c
-	g.ask(c)
+	g.clients[int32(fresh.fd)] = fresh
+	if !fresh.rests {
+		g.ask(fresh)
+	}
 }
 
 // connect does not wait on loopback unless the server's backlog is full, and
@@ -273,11 +306,11 @@ func (g *generator) connect(c *client) (err error) {
 			unix.Close(c.fd)
 		}
 	}()
+	g.dialled++
 	if family == unix.AF_INET {
 		// Source addresses of 127.0.0.0/8 multiply the ports there are: the
 		// last 60 s of connections all hold theirs.
 		from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + g.dialled%50)}}
-		g.dialled++
 		if err := unix.SetsockoptInt(c.fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return err
 		}
@@ -298,7 +331,7 @@ func (g *generator) connect(c *client) (err error) {
 // nothing else to send. An error shows when the answer is read.
 func (g *generator) ask(c *client) {
 	c.answer, c.started = c.answer[:0], g.now
-	unix.Write(c.fd, g.Request)
+	unix.Write(c.fd, g.Asks[c.ask].Request)
 }
 
 // dropStalled counts connections on which nothing has come for long.

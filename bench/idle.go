@@ -65,7 +65,7 @@ func openAnswered(addr string, l load) (net.Conn, error) {
 	_, err = c.Write([]byte(l.request(addr)))
 	if err == nil {
 		var a answer
-		if a, err = readAnswer(bufio.NewReader(c)); err == nil {
+		if a, err = readAnswer(bufio.NewReader(c), false); err == nil {
 			err = a.check(l.body)
 		}
 	}

@@ -47,7 +47,7 @@ func inside(g generation) (res result, err error) {
 	if err := json.Unmarshal(text, &res); err != nil {
 		return res, fmt.Errorf("what the clients counted: %w", err)
 	}
-	res.Bytes = res.Requests * g.Size // they look at the bodies, not at the wire
+	res.Bytes = res.Requests * g.Asks[0].Size // they look at the bodies, not at the wire
 	return res, nil
 }
 

@@ -34,7 +34,7 @@ func TestInside(t *testing.T) {
 	for _, told := range []bool{false, true} {
 		var mu sync.Mutex // of what requests on different connections use
 		var paths []string
-		g := generation{Inside: true, Conns: 7, Duration: 30 * time.Millisecond, Size: 100, ended: new(atomic.Bool)}
+		g := generation{Inside: true, Conns: 7, Duration: 30 * time.Millisecond, Asks: []ask{{Size: 100}}, ended: new(atomic.Bool)}
 		if told {
 			g.Duration = untilTold
 		}

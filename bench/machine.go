@@ -24,7 +24,8 @@ type machine struct {
 	Postgres    string    `json:"postgres,omitempty"`
 	Started     time.Time `json:"started"`
 	Command     []string  `json:"command"`
-	Network     string    `json:"network"` // whose it was, and TCP's congestion control in it
+	Commit      string    `json:"commit,omitempty"` // of the project
+	Network     string    `json:"network"`          // whose it was, and TCP's congestion control in it
 }
 
 // thisMachine describes the machine, given what ownNetwork says.
@@ -42,6 +43,7 @@ func thisMachine(network string) machine {
 		Postgres:    postgresVersion(),
 		Started:     time.Now(),
 		Command:     os.Args[1:],
+		Commit:      commit(),
 		Network:     network,
 	}
 }
@@ -81,6 +83,19 @@ func modules() []string {
 		return nil
 	}
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// commit is what git calls the project's state; empty where that is not known.
+func commit() string {
+	root, err := projectRoot()
+	if err != nil {
+		return ""
+	}
+	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func cpuModel() string {

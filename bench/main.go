@@ -6,6 +6,7 @@
 //	go run ./bench -quick             the most telling part, in five minutes
 //	go run ./bench -list              the comparisons and their goals
 //	go run ./bench -run '^hello/free' some of them
+//	go run ./bench -run '^tls/full/'  one of them, in a minute
 //	go run ./bench -agree DIR DIR     whether two reports agree
 //	go run ./bench -from DIR -out DIR the report of an earlier run anew
 //
@@ -19,6 +20,10 @@
 // network namespace of their own, if that is permitted, lest the machine's
 // congestion control is measured. All sides have to give the same, right answer
 // before, while and after, or nothing is reported of them.
+//
+// Of every load the last results stand in bench/RESULTS.md: a run of one replaces
+// what stands there of it. With -run each load takes a minute at most, once what it
+// is measured with is built; -help lists them.
 //
 // A server that is not installed is named as missing. Interrupted, bench stops
 // what it has started and reports what it has.
@@ -62,6 +67,8 @@ type request struct {
 	out      string
 	guest    string
 	profile  string
+	results  *string // nil: the project's
+	minute   bool    // for each comparison, at most
 	backend  string
 	from     string
 	agree    bool
@@ -78,16 +85,25 @@ func parseFlags() (q request, err error) {
 	flag.DurationVar(&q.whole, "whole", time.Second, "`time` of the run without a pause that the first starts end with, in whole seconds; latencies are of it")
 	flag.DurationVar(&q.within, "within", fullRun, "`time` for all: what the starts asked for leave of it goes to more starts where ratios are scattered most; those only by itself with -quick or -run")
 	flag.StringVar(&q.out, "out", "bench-report", "`directory` for report.html, runs.json and the charts")
+	results := flag.String("results", resultsFile, "`file` in which the results of the loads that were measured are replaced; empty: none. The default is in the project, and not written with -profile or -from")
 	flag.StringVar(&q.guest, "guest", "", "`file` with the table that make test-vm-cost prints, to be a part of the report")
 	flag.StringVar(&q.profile, "profile", "", "write CPU profiles of the Go servers into this `directory`")
 	flag.StringVar(&q.backend, "backend", "", "the backend that esca's goals are judged on (default: its own choice)")
 	flag.StringVar(&q.from, "from", "", "measure nothing: write the report anew, into -out, from the runs.json in this `directory`")
 	flag.BoolVar(&q.agree, "agree", false, "measure nothing: compare the reports in two directories, and fail where they are more than 5 % apart")
+	flag.Usage = usage
 	flag.Parse()
 	asked := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { asked[f.Name] = true })
 	if (q.quick || *pattern != "") && !asked["within"] {
 		q.within = 0
+	}
+	q.minute = *pattern != "" && !asked["starts"] && !asked["rounds"] && !asked["d"] && !asked["whole"]
+	switch {
+	case asked["results"]:
+		q.results = results
+	case q.profile != "" || q.from != "":
+		q.results = new(string)
 	}
 	switch {
 	case q.agree && flag.NArg() != 2:
@@ -134,7 +150,10 @@ func run() error {
 		if guest != "" {
 			rep.Guest = guest
 		}
-		return rep.publish(q.out)
+		if err := rep.publish(q.out); err != nil {
+			return err
+		}
+		return q.record(rep)
 	}
 	on, err := findBackends(q.backend)
 	if err != nil {
@@ -158,6 +177,9 @@ func run() error {
 	r := &runner{starts: q.starts, rounds: q.rounds, duration: q.duration, whole: q.whole, counter: findCounter(), progress: newProgress(os.Stderr)}
 	if r.wrk, err = lookPath("wrk", "wrk"); err != nil {
 		r.progress.note("%v: loads over TCP are left out", err)
+	}
+	if q.minute {
+		r.fit(chosen, aMinute)
 	}
 	if r.counter.perf == "" {
 		r.progress.note("kernel crossings are not counted: %s", r.counter.why)
@@ -185,12 +207,33 @@ func run() error {
 	rep.Switch = switches
 	rep.Outcomes = r.runAll(ctx, chosen, end)
 	r.progress.end()
-	if err := rep.publish(q.out); err != nil {
+	if err := errors.Join(rep.publish(q.out), q.record(rep)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted: the report is of what was measured until then")
 	}
+	return nil
+}
+
+// record brings the results of each load up to date.
+func (q *request) record(rep *report) error {
+	path, err := resultsPath(q.results)
+	if err != nil || path == "" {
+		return err
+	}
+	on, err := findBackends(q.backend)
+	if err != nil {
+		return err
+	}
+	var order []string
+	for _, c := range suite(on) {
+		order = append(order, c.name)
+	}
+	if err := rep.writeResults(path, order); err != nil {
+		return err
+	}
+	fmt.Printf("results of each load: %s\n", path)
 	return nil
 }
 

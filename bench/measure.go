@@ -30,8 +30,8 @@ type running struct {
 	*process
 	server *server
 	addr   string
-	sizes  []int64 // of the answers to each load, on the wire, as checked
-	rest   int64   // resident memory before any load
+	right  [][]answer // to what each load asks for, as checked
+	rest   int64      // resident memory before any load
 	lines  chan string
 }
 
@@ -47,7 +47,7 @@ const (
 // pinned their ratios are scattered two to four times as wide: which loop and
 // which processor has which connection is decided anew each time, and stays.
 func (r *runner) startsOf(c *comparison) int {
-	if c.placement == free && c.idle == 0 {
+	if c.placement == free && c.idle == 0 && !c.brief {
 		return 2 * r.starts
 	}
 	return r.starts
@@ -119,7 +119,7 @@ func (r *runner) newOutcome(c *comparison) *outcome {
 		Metric: c.metric().name, Loads: len(c.loads), Starts: r.startsOf(c), Rounds: r.startsOf(c) * r.roundsOf(c), Wholes: r.wholesOf(c), Steady: c.steady, Goals: c.goals,
 	}
 	for _, s := range c.sides {
-		out.Sides = append(out.Sides, side{Server: s.name})
+		out.Sides = append(out.Sides, side{Server: s.name, Threads: s.threadsOf(c)})
 	}
 	switch {
 	case c.idle > 0:
@@ -358,7 +358,7 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 		if err != nil {
 			return s, err
 		}
-		if err := res.check(srv.sizes[i], l); err != nil {
+		if err := res.check(srv.right[i], l); err != nil {
 			return s, wrongError("GET " + l.path + ": " + err.Error())
 		}
 		s.Results = append(s.Results, res)
@@ -366,18 +366,31 @@ func (r *runner) measure(ctx context.Context, c *comparison, srv *running, d tim
 	return s, nil
 }
 
-// loadCommand is a load generator, and its standard input: wrk, or bench
-// itself where wrk cannot do it or would not notice that answers are wrong.
+// loadCommand is a load generator, and its standard input: wrk, h2load, or bench
+// itself.
 func (r *runner) loadCommand(c *comparison, srv *running, i int, d time.Duration) (argv []string, input []byte, err error) {
 	l := c.loads[i]
-	if c.unix || l.close || l.echo > 0 || l.inside || l.pace > 0 {
-		return generatorCommand(c.placement, generation{
-			Addr: srv.addr, Request: []byte(l.request(srv.addr)), Conns: l.conns, Close: l.close, Pace: l.pace,
-			Duration: d, Size: srv.sizes[i], Body: l.body, Echo: l.echo, Pipeline: l.pipeline, Inside: l.inside,
-		})
+	threads := wrkThreads(c.placement, len(c.loads))
+	if l.streams > 0 {
+		path, err := lookPath("h2load", "nghttp2-client")
+		if err != nil {
+			return nil, nil, err
+		}
+		return generatorCommand(c.placement, generation{Conns: l.conns, Duration: d,
+			H2: &h2Run{Path: path, URL: "https://" + srv.addr + l.path, Streams: l.streams, Threads: threads}})
+	}
+	if c.unix || l.ours() {
+		g := generation{
+			Addr: srv.addr, Conns: l.conns, Close: l.close, Pace: l.pace, Each: l.each, Rate: l.rate, TLS: l.tls, Resume: l.resume,
+			Duration: d, Echo: l.echo, Pipeline: l.pipeline, Inside: l.inside,
+		}
+		for k, p := range l.pages() {
+			g.Asks = append(g.Asks, ask{Request: []byte(l.only(p).request(srv.addr)), Size: srv.right[i][k].size, Body: p.body})
+		}
+		return generatorCommand(c.placement, g)
 	}
 	if r.wrk == "" {
 		return nil, nil, missingError("wrk is not installed: apt-get install wrk")
 	}
-	return wrkCommand(r.wrk, r.shop.dir, c.placement, wrkThreads(c.placement, len(c.loads)), l, srv.addr, d), nil, nil
+	return wrkCommand(r.wrk, r.shop.dir, c.placement, threads, l, srv.addr, d), nil, nil
 }

@@ -47,6 +47,7 @@ func ownNetwork(chosen []comparison) (string, error) {
 	if root, err := projectRoot(); err == nil && slices.ContainsFunc(chosen, func(c comparison) bool { return c.upstream == postgres }) {
 		_ = build("go", "list", "-C", filepath.Join(root, postgresServer), "-deps", ".")
 	}
+	fetchModules(chosen)
 	before, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return machineNetwork(err), nil
@@ -65,6 +66,24 @@ func ownNetwork(chosen []comparison) (string, error) {
 		return "", fmt.Errorf("back into the machine's network: %w", back)
 	}
 	return machineNetwork(err), nil
+}
+
+// fetchModules has go fetch what sides need that are modules of their own, and
+// these only if they are asked for. If it cannot be had, their build says so.
+func fetchModules(chosen []comparison) {
+	root, err := projectRoot()
+	if err != nil {
+		return
+	}
+	fetched := map[string]bool{"": true}
+	for _, c := range chosen {
+		for _, s := range c.sides {
+			if !fetched[s.module] {
+				fetched[s.module] = true
+				_ = build("env", "GOWORK=off", "go", "list", "-C", filepath.Join(root, s.module), "-deps", ".")
+			}
+		}
+	}
 }
 
 // machineNetwork says what is measured in, and why.

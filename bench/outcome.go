@@ -35,7 +35,8 @@ type outcome struct {
 type side struct {
 	Server  string  `json:"server"`
 	Command string  `json:"command,omitempty"`
-	Problem problem `json:"problem,omitzero"` // why there are no figures
+	Threads int     `json:"threads,omitempty"` // that serve at once
+	Problem problem `json:"problem,omitzero"`  // why there are no figures
 }
 
 // problem is why a server has no figures.

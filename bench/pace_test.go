@@ -24,8 +24,8 @@ func paced(t *testing.T, h http.HandlerFunc) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := generation{Addr: addr, Request: []byte(l.request(addr)), Conns: 4, Pace: 5 * time.Millisecond, Duration: 500 * time.Millisecond,
-		Size: a.size, Body: l.body}
+	g := generation{Addr: addr, Conns: 4, Pace: 5 * time.Millisecond, Duration: 500 * time.Millisecond,
+		Asks: []ask{{[]byte(l.request(addr)), a.size, l.body}}}
 	got, err := generate(g)
 	if err != nil {
 		t.Fatal(err)

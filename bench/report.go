@@ -73,12 +73,15 @@ func printTable(w io.Writer, rep *report) {
 	for _, o := range rep.Outcomes {
 		fmt.Fprintf(w, "\n%s: %s\n", o.Name, o.Conditions)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(t, "  server\t%s\t%s / this ±error (range)\trequests/s\tp50 / p90 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
+		fmt.Fprintf(t, "  server\tthreads\t%s\t%s / this ±error (range)\trequests/s\tp50 / p90 / p99 / p99.9 ms\tcrossings\terrors\tothers\tgoals\n", o.Metric, o.Sides[0].Server)
 		for _, r := range o.Rows {
-			fmt.Fprintf(t, "  %s\t%.4g\t%s\t%s\t%s\t%s\t%d\t%.2f\t%s\n", r.Server, r.Value, r.Ratio(), each(r.RPS, "%.0f"),
+			fmt.Fprintf(t, "  %s\t%s\t%.4g\t%s\t%s\t%s\t%s\t%d\t%.2f\t%s\n", r.Server, o.ThreadsOf(r.Server), r.Value, r.Ratio(), each(r.RPS, "%.0f"),
 				r.Latencies(), r.Counted(), r.Errors, r.Others, strings.Join(r.Verdicts, "; "))
 		}
 		t.Flush()
+		if text := o.Unequal(); text != "" {
+			fmt.Fprintln(w, "  "+text)
+		}
 		for _, s := range o.Sides {
 			if s.Problem != (problem{}) {
 				fmt.Fprintf(w, "  %s: %s\n", s.Server, s.Problem)

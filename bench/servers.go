@@ -17,6 +17,11 @@ type server struct {
 	// command builds or finds the program, and is how to start it on addr,
 	// which is HOST:PORT or unix:PATH.
 	command func(w *workshop, c *comparison, addr string) ([]string, error)
+	// threads is how many of its threads serve at once; nil: as many as a Go program has.
+	threads func(c *comparison) int
+	// module is the directory of the module of its own that it is built from;
+	// empty: none.
+	module string
 	// counts says that SIGUSR1 makes it print how often it has crossed into
 	// the kernel.
 	counts bool
@@ -27,8 +32,8 @@ var (
 	nethttp        = &server{name: "net/http", command: benchserver("nethttp", "")}
 	gnetConstant   = &server{name: "gnet, a constant", command: benchserver("gnet", "")}
 	gnetEcho       = &server{name: "gnet", command: benchserver("gnet-echo", "")}
-	epollLoop      = &server{name: "C epoll loop", command: startFloor("epoll")}
-	uringLoop      = &server{name: "C io_uring loop", command: startFloor("uring")}
+	epollLoop      = &server{name: "C epoll loop", command: startFloor("epoll"), threads: one}
+	uringLoop      = &server{name: "C io_uring loop", command: startFloor("uring"), threads: one}
 	nginx          = &server{name: "nginx", command: startNginx("on")}
 	// A small file costs nginx less with tcp_nopush; for one of 100 KiB it
 	// depends on the machine, and esca is put beside both.
@@ -60,21 +65,29 @@ func findBackends(asked string) (b backends, err error) {
 // backends. They are the same programs on each: their ratio is what aggregation
 // alone is worth.
 func esca(backend string) *server {
-	return &server{name: "esca on " + backend, command: onBackend(backend, benchserver("esca", backend)), counts: true}
+	return &server{name: "esca on " + backend, command: onBackend(backend, benchserver("esca", backend)), threads: loops, counts: true}
 }
 
 // escaEcho is the gnet.EventHandler on esca.
 func escaEcho(backend string) *server {
-	return &server{name: "esca on " + backend, command: onBackend(backend, benchserver("esca-echo", backend)), counts: true}
+	return &server{name: "esca on " + backend, command: onBackend(backend, benchserver("esca-echo", backend)), threads: loops, counts: true}
 }
 
 func escahttp(backend string) *server {
-	return &server{name: "escahttp on " + backend, command: onBackend(backend, func(w *workshop, c *comparison, addr string) ([]string, error) {
+	return &server{name: "escahttp on " + backend, threads: loops, command: onBackend(backend, func(w *workshop, c *comparison, addr string) ([]string, error) {
 		bin, err := w.goBuild("cmd/escahttp")
 		if err != nil {
 			return nil, err
 		}
-		return append(append([]string{bin, "--addr", addr, "--backend", backend}, loopFlags("--", c)...), w.root), nil
+		argv := append([]string{bin, "--addr", addr, "--backend", backend}, loopFlags("--", c)...)
+		if c.secure() {
+			cert, key, err := w.certificate()
+			if err != nil {
+				return nil, err
+			}
+			argv = append(argv, "--tls-cert", cert, "--tls-key", key)
+		}
+		return append(argv, w.root), nil
 	})}
 }
 
@@ -93,7 +106,7 @@ func onBackend(backend string, command func(*workshop, *comparison, string) ([]s
 // onPostgres is benchserver-pg, whose handlers query PostgreSQL, as this side.
 func onPostgres(side *server, runtime, backend string) *server {
 	build := func(w *workshop) (string, error) { return w.goBuildModule(postgresServer) }
-	return &server{name: side.name, command: onBackend(backend, started(build, runtime, backend)), counts: side.counts}
+	return &server{name: side.name, command: onBackend(backend, started(build, runtime, backend)), threads: side.threads, counts: side.counts}
 }
 
 func benchserver(runtime, backend string) func(*workshop, *comparison, string) ([]string, error) {
@@ -122,6 +135,13 @@ func started(build func(*workshop) (string, error), runtime, backend string) fun
 			if c.degree > 0 {
 				argv = append(argv, "-degree", fmt.Sprint(c.degree))
 			}
+		}
+		if c.secure() {
+			cert, key, err := w.certificate()
+			if err != nil {
+				return nil, err
+			}
+			argv = append(argv, "-cert", cert, "-key", key)
 		}
 		if w.profileDir != "" {
 			name := strings.NewReplacer("/", "-", " ", "-").Replace(c.name+"-"+runtime+backend) + ".pprof"
@@ -162,17 +182,22 @@ func startNginx(nopush string) func(*workshop, *comparison, string) ([]string, e
 		if err != nil {
 			return nil, err
 		}
-		workers := "auto"
-		if c.placement == pinned {
-			workers = "1"
+		values := map[string]string{"Listen": addr, "Nopush": nopush, "Workers": fmt.Sprint(c.workers())}
+		if c.loads[0].gzip {
+			values["Gzip"] = "on"
 		}
-		conf, err := w.writeConf("nginx", nginxConf, map[string]string{"Listen": addr, "Nopush": nopush, "Workers": workers})
+		if c.secure() {
+			if values["Cert"], values["Key"], err = w.certificate(); err != nil {
+				return nil, err
+			}
+		}
+		conf, err := w.writeConf("nginx", nginxConf, values)
 		// -e: or it complains of a log directory it may not have.
 		return []string{bin, "-e", "stderr", "-p", w.dir, "-c", conf}, err
 	}
 }
 
-func startLighttpd(w *workshop, _ *comparison, addr string) ([]string, error) {
+func startLighttpd(w *workshop, c *comparison, addr string) ([]string, error) {
 	bin, err := lookPath("lighttpd", "lighttpd")
 	if err != nil {
 		return nil, err
@@ -182,6 +207,10 @@ func startLighttpd(w *workshop, _ *comparison, addr string) ([]string, error) {
 	if bind == addr {
 		bind, port, _ = strings.Cut(addr, ":")
 	}
-	conf, err := w.writeConf("lighttpd", lighttpdConf, map[string]string{"Bind": bind, "Port": port})
+	values := map[string]string{"Bind": bind, "Port": port}
+	if n := c.workers(); n > 1 { // one that is not asked for is a process more
+		values["Workers"] = fmt.Sprint(n)
+	}
+	conf, err := w.writeConf("lighttpd", lighttpdConf, values)
 	return []string{bin, "-D", "-f", conf}, err
 }

@@ -28,6 +28,11 @@ func suite(on backends) []comparison {
 	b.scheduler()
 	b.echo()
 	b.staticFiles()
+	b.site()
+	b.compressed()
+	b.tls()
+	b.http2()
+	b.rates()
 	b.paper()
 	b.peers()
 	return b.all
@@ -108,6 +113,8 @@ func (b *suiteBuilder) hello() {
 func (b *suiteBuilder) waysToConnect() {
 	b.add(comparison{name: "close/free/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx), placement: free,
 		loads: []load{{path: "/", conns: 50, close: true, body: helloBody}}, kinds: quick})
+	b.add(comparison{name: "requests10/free/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx), placement: free, brief: true,
+		loads: []load{{path: "/", conns: 50, each: 10, body: helloBody}}})
 	b.add(comparison{name: "unix/pinned/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx, epollLoop, uringLoop), placement: pinned, unix: true,
 		loads: hello(50), kinds: quick})
 	b.add(comparison{name: "unix/free/c256", sides: b.both(esca, fasthttpServer), placement: free, unix: true, loads: hello(256)})
@@ -181,6 +188,18 @@ func (b *suiteBuilder) staticFiles() {
 		}
 		b.add(comparison{name: fmt.Sprintf("files/free/%dk", kib), sides: b.both(escahttp, nginx, lighttpd), placement: free, loads: b.file(kib, 50), kinds: kinds})
 		b.add(comparison{name: fmt.Sprintf("handler/pinned/%dk", kib), sides: b.both(esca, fasthttpServer), placement: pinned, loads: b.file(kib, 50), kinds: extra})
+	}
+}
+
+// rates is how long answers take where servers have time: at a rate that all of
+// them could serve several times over.
+func (b *suiteBuilder) rates() {
+	for _, r := range []struct {
+		rate  int
+		kinds kind
+	}{{2_000, extra}, {10_000, full}} {
+		b.add(comparison{name: fmt.Sprintf("rate/free/%dk", r.rate/1000), sides: b.both(esca, fasthttpServer, nethttp, nginx), placement: free, brief: true, steady: true,
+			loads: []load{{path: "/", conns: 64, rate: r.rate, body: helloBody}}, kinds: r.kinds})
 	}
 }
 

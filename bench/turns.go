@@ -34,8 +34,8 @@ const (
 
 // turn is long enough that a connection has many requests in it.
 func (c *comparison) turn() time.Duration {
-	if len(c.loads) > 1 || c.loads[0].conns >= manyConns {
-		return longTurn // handlers that sleep, or answers that take tens of milliseconds
+	if len(c.loads) > 1 || c.loads[0].conns >= manyConns || c.secure() {
+		return longTurn // handlers that sleep, answers that take tens of milliseconds, or as long until there is a first
 	}
 	return shortTurn
 }
@@ -235,7 +235,7 @@ func (dr *drive) finish(c *comparison) {
 	for i, l := range c.loads {
 		res, err := parseWrk(dr.outputs[i].String())
 		if err == nil {
-			if wrong := res.check(dr.srv.sizes[i], l); wrong != nil {
+			if wrong := res.check(dr.srv.right[i], l); wrong != nil {
 				err = wrongError("GET " + l.path + ": " + wrong.Error())
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -14,10 +15,10 @@ type wrongError string
 
 func (e wrongError) Error() string { return string(e) }
 
-// answers are the right ones of one server, by load.
+// answers are the right ones of one server, by load and what it asks for.
 type answers struct {
 	of    string
-	first []answer
+	right [][]answer
 }
 
 // check makes sure that a server answers every load of the comparison right,
@@ -25,22 +26,27 @@ type answers struct {
 // worth nothing. The first server that is checked is the reference.
 func (srv *running) check(c *comparison, reference **answers) error {
 	got := &answers{of: srv.server.name}
-	srv.sizes = nil
 	for _, l := range c.loads {
-		a, err := l.ask(srv.addr)
-		if err != nil {
-			return wrongError(err.Error())
+		var right []answer
+		for _, p := range l.pages() {
+			a, err := l.only(p).ask(srv.addr)
+			if err != nil {
+				return wrongError(err.Error())
+			}
+			right = append(right, a)
 		}
-		got.first = append(got.first, a)
-		srv.sizes = append(srv.sizes, a.size)
+		got.right = append(got.right, right)
 	}
+	srv.right = got.right
 	if *reference == nil {
 		*reference = got
 		return nil
 	}
 	for i, l := range c.loads {
-		if err := sameAnswer((*reference).first[i], got.first[i]); err != nil {
-			return wrongError(fmt.Sprintf("GET %s is not answered as by %s: %v", l.path, (*reference).of, err))
+		for k, p := range l.pages() {
+			if err := sameAnswer((*reference).right[i][k], got.right[i][k], l.may); err != nil {
+				return wrongError(fmt.Sprintf("GET %s is not answered as by %s: %v", p.path, (*reference).of, err))
+			}
 		}
 	}
 	return nil
@@ -48,20 +54,24 @@ func (srv *running) check(c *comparison, reference **answers) error {
 
 // ask checks what a server answers to l.
 func (l load) ask(addr string) (answer, error) {
-	if l.echo > 0 {
+	switch {
+	case l.echo > 0:
 		return checkEcho(addr, l)
+	case l.streams > 0:
+		return checkH2(addr, l)
 	}
 	return checkAnswers(addr, l)
 }
 
-// askAll checks an answer to every load while it runs. A server that is gone did
-// not answer wrongly.
+// askAll checks an answer to every load while it runs: of several pages to any
+// one, lest the checks become a load. A server that is gone did not answer wrongly.
 func (srv *running) askAll(c *comparison) error {
 	for _, l := range c.loads {
 		if l.rare {
 			continue
 		}
-		_, err := l.ask(srv.addr)
+		pages := l.pages()
+		_, err := l.only(pages[rand.IntN(len(pages))]).ask(srv.addr)
 		if err == nil {
 			continue
 		}

@@ -28,6 +28,10 @@ var (
 	nginxConf string
 	//go:embed conf/lighttpd.conf.tmpl
 	lighttpdConf string
+	//go:embed conf/h2o.conf.tmpl
+	h2oConf string
+	//go:embed conf/caddy.json.tmpl
+	caddyConf string
 	//go:embed conf/wrk-count.lua
 	wrkCount []byte
 	//go:embed conf/wrk-pipeline.lua
@@ -60,12 +64,13 @@ type workshop struct {
 	root       string // the files that static file servers serve
 	profileDir string
 	made       map[string]error
+	old        time.Time // when the files were last changed
 	sockets    int
 	confs      int
 }
 
 func newWorkshop() (w *workshop, err error) {
-	w = &workshop{made: map[string]error{}}
+	w = &workshop{made: map[string]error{}, old: time.Now().Add(-24 * time.Hour)}
 	if w.dir, err = os.MkdirTemp("", "esca-bench-"); err != nil {
 		return nil, err
 	}
@@ -82,14 +87,19 @@ func newWorkshop() (w *workshop, err error) {
 	if err := os.Mkdir(w.root, 0o755); err != nil {
 		return nil, err
 	}
-	old := time.Now().Add(-24 * time.Hour)
 	for kib, body := range testFiles() {
-		path := filepath.Join(w.root, fileName(kib))
-		if err := os.WriteFile(path, body, 0o644); err != nil {
+		if err := w.writeFile(fileName(kib), body); err != nil {
 			return nil, err
 		}
-		// A file changed this second gets weak validators, or is not cached.
-		if err := os.Chtimes(path, old, old); err != nil {
+	}
+	for _, p := range sitePages() {
+		if err := w.writeFile(p.path, p.body); err != nil {
+			return nil, err
+		}
+	}
+	text := textPage()
+	for name, body := range map[string][]byte{readyPage: text, readyPage + ".gz": zipped(text), madePage: text} {
+		if err := w.writeFile(name, body); err != nil {
 			return nil, err
 		}
 	}
@@ -98,6 +108,20 @@ func newWorkshop() (w *workshop, err error) {
 	}
 	both := append(append([]byte{}, wrkPipeline...), wrkCount...)
 	return w, os.WriteFile(filepath.Join(w.dir, "wrk-pipeline.lua"), both, 0o644)
+}
+
+// writeFile writes a file that is served.
+func (w *workshop) writeFile(name string, body []byte) error {
+	path := filepath.Join(w.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, body, 0o644); err != nil {
+		return err
+	}
+	// A file changed this second gets weak validators, or is not cached; and what is
+	// older than what it was made of is not used.
+	return os.Chtimes(path, w.old, w.old)
 }
 
 func (w *workshop) close() { os.RemoveAll(w.dir) }

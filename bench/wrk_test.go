@@ -47,7 +47,7 @@ func TestResultCheck(t *testing.T) {
 		{"none", 0, 0, false},
 	} {
 		r := result{Requests: tc.requests, Bytes: tc.bytes}
-		if err := r.check(100, l); (err == nil) != tc.ok {
+		if err := r.check([]answer{{size: 100}}, l); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}

@@ -16,12 +16,26 @@ import (
 type nethttpService struct{ *http.Server }
 
 func init() {
-	runtimes["nethttp"] = func(serving.Config) (serving.Service, error) {
-		return nethttpService{&http.Server{Handler: http.HandlerFunc(handleNetHTTP)}}, nil
+	runtimes["nethttp"] = func(cfg serving.Config) (serving.Service, error) {
+		return nethttpService{&http.Server{Handler: nethttpHandler(cfg.Root)}}, nil
 	}
 }
 
-func handleNetHTTP(w http.ResponseWriter, r *http.Request) {
+// nethttpHandler answers as newFasthttpServer does.
+func nethttpHandler(root string) http.Handler {
+	mux := http.NewServeMux()
+	line := http.HandlerFunc(answerLine)
+	if root == "" {
+		return line
+	}
+	mux.Handle("/{$}", line)
+	mux.Handle("/quick", line)
+	mux.Handle("/slow", line)
+	mux.Handle("/", http.FileServer(http.Dir(root)))
+	return mux
+}
+
+func answerLine(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/slow" {
 		time.Sleep(slowness)
 	}
@@ -35,7 +49,12 @@ func (s nethttpService) Serve(cfg serving.Config, ready func(string)) error {
 		return err
 	}
 	ready(ln.Addr().String())
-	if err := s.Server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	if cfg.Cert != "" {
+		err = s.ServeTLS(ln, cfg.Cert, cfg.Key)
+	} else {
+		err = s.Server.Serve(ln)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -28,6 +28,9 @@ func (s escaService) Serve(cfg Config, ready func(string)) error {
 		return err
 	}
 	ready(ln.Addr().String())
+	if cfg.Cert != "" {
+		return s.ServeTLS(ln, cfg.Cert, cfg.Key)
+	}
 	return s.Server.Serve(ln)
 }
 

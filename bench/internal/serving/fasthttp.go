@@ -22,6 +22,9 @@ func (s fasthttpService) Serve(cfg Config, ready func(string)) error {
 		ln = slowListener{ln, cfg.SlowFile}
 	}
 	ready(ln.Addr().String())
+	if cfg.Cert != "" {
+		return s.ServeTLS(ln, cfg.Cert, cfg.Key)
+	}
 	return s.Server.Serve(ln)
 }
 

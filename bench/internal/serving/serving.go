@@ -30,6 +30,8 @@ type Config struct {
 	Loops    int    // 0: its default
 	Degree   int    // most events of a tick and entries of a table; 0: its defaults
 	Frame    int    // bytes of a message that an echo answers by itself; 0: what has come is
+	Cert     string // PEM files for TLS, as the next; empty: none
+	Key      string
 	SlowFile string // absolute path of a file that a disk takes SlowDisk to read; may be empty
 }
 
@@ -96,6 +98,8 @@ func (r Runtimes) run() error {
 	flag.IntVar(&cfg.Degree, "degree", 0, "most events of a tick and entries of a table, esca only (0: its defaults)")
 	flag.IntVar(&cfg.Frame, "frame", 0, "bytes of a message that is answered by itself, echo only (0: what has come is)")
 	flag.StringVar(&cfg.SlowFile, "slowfile", "", "`file` for which sendfile blocks for "+SlowDisk.String()+", esca and fasthttp only")
+	flag.StringVar(&cfg.Cert, "cert", "", "certificate, a PEM `file`, to serve TLS")
+	flag.StringVar(&cfg.Key, "key", "", "its key, a PEM `file`")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))

@@ -1,0 +1,78 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+)
+
+// caddyServer is a module of its own, as it is half the world.
+const caddyServer = "bench/benchserver-caddy"
+
+var (
+	h2o   = &server{name: "h2o", command: startH2O}
+	caddy = &server{name: "Caddy", command: startCaddy, module: caddyServer}
+)
+
+func startH2O(w *workshop, c *comparison, addr string) ([]string, error) {
+	bin, err := lookPath("h2o", "h2o")
+	if err != nil {
+		return nil, err
+	}
+	values, err := w.listening(c, addr)
+	if err != nil {
+		return nil, err
+	}
+	values["Threads"] = fmt.Sprint(c.workers())
+	conf, err := w.writeConf("h2o", h2oConf, values)
+	return []string{bin, "-m", "worker", "-c", conf}, err
+}
+
+// startCaddy keeps what Caddy likes to keep in the home of its user out of there.
+func startCaddy(w *workshop, c *comparison, addr string) ([]string, error) {
+	bin, err := w.goBuildAlone(caddyServer)
+	if err != nil {
+		return nil, err
+	}
+	values, err := w.listening(c, addr)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := w.writeConf("caddy", caddyConf, values)
+	return []string{"env", "XDG_DATA_HOME=" + w.dir, "XDG_CONFIG_HOME=" + w.dir, bin, "run", "--config", conf}, err
+}
+
+// goBuildAlone is goBuildModule for a module that needs nothing of the project, and
+// stands in no workspace with it. Where its parts cannot be had it is missing.
+func (w *workshop) goBuildAlone(dir string) (string, error) {
+	bin := filepath.Join(w.dir, filepath.Base(dir))
+	return bin, w.once(bin, func() error {
+		root, err := projectRoot()
+		if err != nil {
+			return err
+		}
+		if err := build("env", "GOWORK=off", "go", "build", "-C", filepath.Join(root, dir), "-o", bin, "."); err != nil {
+			return missingError(fmt.Sprintf("%v (%s is a module of its own: go -C %s mod download)", err, dir, dir))
+		}
+		return nil
+	})
+}
+
+// listening is what a configuration needs to know of an address of TCP, and of TLS
+// where it is asked for.
+func (w *workshop) listening(c *comparison, addr string) (map[string]string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{"Addr": addr, "Host": host, "Port": port}
+	if c.loads[0].gzip {
+		values["Gzip"] = "on"
+	}
+	if c.secure() {
+		values["Cert"], values["Key"], err = w.certificate()
+	}
+	return values, err
+}
