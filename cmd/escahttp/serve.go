@@ -135,6 +135,9 @@ func (t *site) serve(all []listening, admin net.Listener) error {
 	}
 	left := len(all)
 	t.announce(all)
+	if t.Open {
+		t.invite(all)
+	}
 	if admin != nil {
 		defer t.administer(admin, srv).Close()
 	}
