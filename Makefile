@@ -22,7 +22,7 @@ build:       ## build bin/escahttp
 	$(GO) build -ldflags "-X main.linked=$(VERSION)" -o bin/escahttp ./cmd/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
-	ESCA_REQUIRE=preload,curl,nghttp,h2load,systemd-socket-activate ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
+	ESCA_REQUIRE=preload,curl,nghttp,h2load,haproxy,systemd-socket-activate ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
 	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 

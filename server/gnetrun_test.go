@@ -219,7 +219,7 @@ func start(t testing.TB, e engine, a *app, networks []string, opts ...gnet.Optio
 }
 
 // startAt is start, on addresses.
-func startAt(t *testing.T, e engine, a *app, addrs []string, opts ...gnet.Option) *onEngine {
+func startAt(t testing.TB, e engine, a *app, addrs []string, opts ...gnet.Option) *onEngine {
 	t.Helper()
 	a.engine, a.ids = make(chan gnet.Engine, 1), make(map[gnet.Conn]int)
 	r := &onEngine{app: a, t: t, addr: addrs, done: make(chan error, 1)}

@@ -54,7 +54,8 @@ type serveCmd struct {
 	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
 	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
 	Log           string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
-	Format        string `name:"access-log-format" default:"common" enum:"common,combined,json" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common, combined or json."`
+	Format        string `name:"access-log-format" default:"common" enum:"common,combined,json,terminal" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common, combined, json, or terminal, for people: in colour on a terminal, unless NO_COLOR is set."`
+	Open          bool   `env:"ESCAHTTP_OPEN" help:"Show the address for other devices in the network, as a QR code too, and on a terminal the requests."`
 	Admin         string `name:"admin-addr" env:"ESCAHTTP_ADMIN_ADDR" placeholder:"ADDR" help:"Answer /healthz, /readyz and /metrics (Prometheus) on this address."`
 	CacheMiB      int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
 	ETag          string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
@@ -193,6 +194,7 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 	if err := s.check(); err != nil {
 		return nil, "", usageError{file.locate(err)}
 	}
+	s.show()
 	if file != nil {
 		s.text = file.Text()
 	}

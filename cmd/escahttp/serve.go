@@ -149,6 +149,9 @@ func (t *site) serve(admin net.Listener) error {
 	}
 	left := len(t.all)
 	t.announce()
+	if t.Open {
+		t.invite(t.all)
+	}
 	t.now.Load().startACME()
 	closeAdmin := func() {}
 	if admin != nil {

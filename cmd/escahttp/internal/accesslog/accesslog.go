@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/escahttp/esca/cmd/escahttp/internal/logqueue"
+	"github.com/escahttp/esca/cmd/escahttp/internal/terminal"
 )
 
 // Log is an access log. Its methods may be called from any goroutine. A nil Log
@@ -24,22 +25,29 @@ type Log struct {
 	path     string
 	combined bool
 	json     bool
+	terminal bool // lines are for people,
+	colours  bool // in colour
 	q        *logqueue.Queue
 }
 
 // Open opens the log at path, "-" for standard output. format is "common",
-// "combined" or "json". Lines are written out once a second. say is told what the operator
+// "combined", "json" or "terminal", which is for people to look at, in colour where standard
+// output is a terminal. Lines are written out once a second, those for people at once. say is told what the operator
 // should know, and must not block.
 func Open(path, format string, say func(format string, args ...any)) (*Log, error) {
-	l := &Log{path: path, combined: format == "combined", json: format == "json"}
-	if !l.combined && !l.json && format != "common" {
-		return nil, fmt.Errorf("access log format %q is not known: use common, combined or json", format)
+	l := &Log{path: path, combined: format == "combined", json: format == "json", terminal: format == "terminal"}
+	if !l.combined && !l.json && !l.terminal && format != "common" {
+		return nil, fmt.Errorf("access log format %q is not known: use common, combined, json or terminal", format)
+	}
+	delay := time.Second
+	if l.terminal {
+		l.colours, delay = path == "-" && terminal.Colours(os.Stdout), 50*time.Millisecond
 	}
 	out, err := l.open()
 	if err != nil {
 		return nil, err
 	}
-	l.q = logqueue.New(out, logqueue.Options{Name: "access log " + path, Bytes: 4 << 20, Delay: time.Second, Say: say})
+	l.q = logqueue.New(out, logqueue.Options{Name: "access log " + path, Bytes: 4 << 20, Delay: delay, Say: say})
 	return l, nil
 }
 
@@ -92,7 +100,7 @@ type Line struct {
 	text []byte // up to the bytes sent
 	tail []byte // after them
 
-	began time.Time // of a line in JSON
+	began time.Time // of a line in JSON, or for people
 }
 
 var lines = sync.Pool{New: func() any { return new(Line) }}
@@ -104,8 +112,12 @@ func (l *Log) Start(r *Record) *Line {
 	}
 	n := lines.Get().(*Line)
 	n.l = l
-	if l.json {
+	switch {
+	case l.json:
 		n.startJSON(r)
+		return n
+	case l.terminal:
+		n.startTerminal(r)
 		return n
 	}
 	b := appendClient(n.text[:0], r)
@@ -141,9 +153,12 @@ func (n *Line) Finish(sent int64) {
 	if n == nil {
 		return
 	}
-	if n.l.json {
+	switch {
+	case n.l.json:
 		n.finishJSON(sent)
-	} else {
+	case n.l.terminal:
+		n.finishTerminal(sent)
+	default:
 		n.text = strconv.AppendInt(n.text, sent, 10)
 		n.text = append(n.text, n.tail...)
 	}

@@ -44,6 +44,31 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// Lines for people have colours only where there is a terminal.
+func TestLinesForPeople(t *testing.T) {
+	for _, colours := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "log")
+		l, err := Open(path, "terminal", t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.colours {
+			t.Error("a file has colours")
+		}
+		l.colours = colours
+		l.Start(&Record{Peer: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, Time: time.Now(), Method: []byte("GET"), URI: []byte("/\x1b[2J"), Status: 404}).Finish(1536)
+		l.Start(&Record{Peer: &net.UnixAddr{}, Time: time.Now(), Status: 200}).Finish(7)
+		l.Close(30 * time.Second)
+		want := `^\d\d:\d\d:\d\d 404 GET /\\x1b\[2J 1.5 KiB, [0-9.µm]+s, 192\.0\.2\.1\n\d\d:\d\d:\d\d 200 - 7 B, [0-9.µm]+s, unix:\n$`
+		if colours {
+			want = `^\x1b\[2m\d\d:\d\d:\d\d\x1b\[0m \x1b\[33m404\x1b\[0m GET /\\x1b\[2J \x1b\[2m1.5 KiB, [0-9.µm]+s, 192\.0\.2\.1\x1b\[0m\n.*\x1b\[32m200\x1b\[0m - .*\n$`
+		}
+		if b, _ := os.ReadFile(path); !regexp.MustCompile(want).Match(b) {
+			t.Errorf("%q, want %s", b, want)
+		}
+	}
+}
+
 func TestNoLogLogsNothing(t *testing.T) {
 	var l *Log
 	l.Start(&Record{}).Finish(1)
@@ -70,7 +95,7 @@ func TestReopenThatFailsGoesOn(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct{ path, format, says string }{
-		{"x", "xml", "combined or json"}, {filepath.Join(t.TempDir(), "no", "log"), "common", "no such file"},
+		{"x", "xml", "json or terminal"}, {filepath.Join(t.TempDir(), "no", "log"), "common", "no such file"},
 	} {
 		if _, err := Open(tt.path, tt.format, t.Logf); err == nil || !regexp.MustCompile(tt.says).MatchString(err.Error()) {
 			t.Errorf("%s, %s: %v", tt.path, tt.format, err)
