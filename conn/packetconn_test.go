@@ -243,6 +243,9 @@ func TestDialPacket(t *testing.T) {
 
 // The addresses of a scope, as package net has them.
 func TestPacketScopes(t *testing.T) {
+	if os.Getenv("ESCA_TEST_NAMESPACE") != "" {
+		inNamespace(t)
+	}
 	ifis, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +273,7 @@ func TestPacketScopes(t *testing.T) {
 			return
 		}
 	}
-	t.Skip("no interface has a link-local address")
+	t.Skip("no interface has a link-local address; TestPacketsInANamespace has one")
 }
 
 func TestPacketConnNotUDP(t *testing.T) {
