@@ -209,6 +209,11 @@ func TestDialPacket(t *testing.T) {
 		}
 		t.Run(at.network, func(t *testing.T) {
 			ln := servePackets(t, at.network, at.addr, echoPackets)
+			nc, err := conn.Dial(at.network, ln.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.(*conn.PacketConn).Close()
 			c, err := conn.DialPacket(at.network, ln.LocalAddr().String())
 			if err != nil {
 				t.Fatal(err)

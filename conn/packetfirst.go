@@ -8,11 +8,11 @@ import (
 	"github.com/escahttp/esca/poller"
 )
 
-// first is how a loop of datagrams receives before it asks the epoll, where the backend
+// packetFirst is how a loop of datagrams receives before it asks the epoll, where the backend
 // makes a crossing of either: after a park, which the socket has most likely ended, and
 // after a receive that has brought many, behind which there are most likely more. The
 // epoll is asked once nothing has come, as it has to be before the loop parks.
-type first struct {
+type packetFirst struct {
 	can   bool          // the backend crosses for each
 	sock  *packetSocket // the only one, and what it has queued does not wait for room; else nil
 	last  int           // messages of the last receive

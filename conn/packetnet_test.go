@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -25,9 +27,6 @@ import (
 func TestPacketsInANamespace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a network namespace needs root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("a network namespace is set up by iproute2: apt-get install iproute2")
 	}
 	tests := []string{"TestPacketsOnANarrowPath", "TestPacketsThatMayNotBeFragmented", "TestPacketScopes"}
 	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^("+strings.Join(tests, "|")+")$")
@@ -51,17 +50,40 @@ func inNamespace(t *testing.T) {
 		t.Skip("is run by TestPacketsInANamespace")
 	}
 	namespace.Do(func() {
-		for _, args := range []string{
-			"link set lo up mtu 1280",
-			"addr add fe80::27/64 dev lo nodad",
-		} {
-			if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-				t.Fatalf("ip %s: %v, %s", args, err, out)
+		s, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(s)
+		for request, v := range map[uint]uint32{unix.SIOCSIFMTU: 1280, unix.SIOCSIFFLAGS: unix.IFF_UP | unix.IFF_LOOPBACK} {
+			lo, _ := unix.NewIfreq("lo")
+			if request == unix.SIOCSIFFLAGS {
+				lo.SetUint16(uint16(v))
+			} else {
+				lo.SetUint32(v)
+			}
+			if err := unix.IoctlIfreq(s, request, lo); err != nil {
+				t.Fatalf("ioctl %#x of lo: %v", request, err)
 			}
 		}
+		add := struct { // struct in6_ifreq
+			ip     [16]byte
+			prefix uint32
+			ifi    int32
+		}{[16]byte{0: 0xfe, 1: 0x80, 15: 0x27}, 64, 1}
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s), unix.SIOCSIFADDR, uintptr(unsafe.Pointer(&add))); errno != 0 {
+			t.Fatalf("an address of lo: %v", errno)
+		}
 		waitUntil(t, "the kernel has made the address its own", func() bool { // it does so later
-			out, _ := exec.Command("ip", "-6", "route", "get", "fe80::27", "oif", "lo").Output()
-			return strings.HasPrefix(string(out), "local ")
+			c, err := net.ListenPacket("udp6", "[fe80::27%lo]:0")
+			if err != nil {
+				return false
+			}
+			defer c.Close()
+			c.WriteTo([]byte("x"), c.LocalAddr())
+			c.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+			_, _, err = c.ReadFrom(make([]byte, 1))
+			return err == nil
 		})
 	})
 }

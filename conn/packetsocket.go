@@ -72,7 +72,7 @@ type packetLoop struct {
 	spare   []*packetBatch
 	idle    []*Packets
 
-	first first
+	first packetFirst
 
 	in, sent, dropped uint64 // datagrams
 }
