@@ -11,14 +11,23 @@ import (
 
 // DialContext connects to address, until ctx is done; network is tcp, tcp4, tcp6 or
 // unix. The result is a *Conn that belongs to whoever has it: any goroutine may use it,
-// and has to close it.
+// and has to close it. With udp, udp4, udp6 and unixgram it is a *PacketConn, which is on
+// no loop.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := checkStream(network); err != nil {
+	datagrams, err := checkDial(network)
+	if err != nil {
 		return nil, err
 	}
 	w := callingWorker()
+	if datagrams {
+		var c *PacketConn
+		w.beside(func() { c, err = dialPacket(ctx, d.netDialer(), network, address) })
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
 	var nc net.Conn
-	var err error
 	w.beside(func() { nc, err = d.netDialer().DialContext(ctx, network, address) })
 	if err != nil {
 		return nil, err

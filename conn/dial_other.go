@@ -7,10 +7,10 @@ import (
 	"net"
 )
 
-// DialContext connects to address; network is tcp, tcp4, tcp6 or unix. The result is one
+// DialContext connects to address; network is as with Dial. The result is one
 // of package net's: this system has no loops.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := checkStream(network); err != nil {
+	if _, err := checkDial(network); err != nil {
 		return nil, err
 	}
 	return d.netDialer().DialContext(ctx, network, address)

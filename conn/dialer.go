@@ -34,7 +34,8 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
 
-// Dial connects to address with a zero Dialer; network is tcp, tcp4, tcp6 or unix.
+// Dial connects to address with a zero Dialer; network is tcp, tcp4, tcp6 or unix, or,
+// for a *PacketConn, udp, udp4, udp6 or unixgram.
 func Dial(network, address string) (net.Conn, error) {
 	return new(Dialer).Dial(network, address)
 }
@@ -52,13 +53,15 @@ func (d *Dialer) netDialer() *net.Dialer {
 	return new(net.Dialer)
 }
 
-// checkStream refuses networks whose sockets are no streams.
-func checkStream(network string) error {
+// checkDial refuses networks that are neither streams nor datagrams, and says which.
+func checkDial(network string) (datagrams bool, err error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
-		return nil
+		return false, nil
+	case "udp", "udp4", "udp6", "unixgram":
+		return true, nil
 	}
-	return &net.OpError{Op: "dial", Net: network, Err: net.UnknownNetworkError(network + " (esca dials tcp, tcp4, tcp6 and unix)")}
+	return false, &net.OpError{Op: "dial", Net: network, Err: net.UnknownNetworkError(network + " (esca dials tcp, tcp4, tcp6 and unix, and udp, udp4, udp6 and unixgram)")}
 }
 
 // PerLoop is a value for each loop, made by New when a handler first asks for it there.

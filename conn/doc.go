@@ -35,10 +35,17 @@
 // of one size for one peer share a message (UDP_SEGMENT), and the batch is one entry of the
 // table. What the socket does not take waits in at most eight batches (packetsocket.go),
 // and what is over that is dropped and counted (Stats.PacketsDropped): nobody waits.
+// Where each is a crossing, the socket is received from before the epoll is asked, if
+// something is likely to be there (packetfirst.go).
 //
 // A PacketConn is what package net has, with ReadBatch and WriteBatch of a system call each. A
 // goroutine that waits for one datagram would only be further from it with a loop in
-// between.
+// between. To receive ahead for goroutines, and to queue what they write, could save no
+// more than those two save a goroutine that does nothing else: a quarter of package net's
+// time, measured with 16 and with 256 peers of 64 B, before the copies, locks and wake-ups of
+// a queue. It would take errors from who has caused them, as EMSGSIZE, by which QUIC finds
+// how wide a path is; and who reads by SyscallConn, as QUIC does, would find the socket
+// empty.
 //
 // # States of a connection
 //

@@ -169,6 +169,7 @@ func (l *loop) wait() {
 		l.mu.Lock()
 		l.queueDirty()
 	}
+	l.packets.plan()
 	l.phase, l.looks = phaseCrossing, 0
 	l.mu.Unlock()
 	if err := l.ep.Park(l.lookFn); err != nil {
@@ -192,7 +193,7 @@ func (l *loop) look() bool {
 		l.handover.parked.Store(false)
 		return true
 	}
-	m, err := l.be.Tick(l.table.n)
+	m, err := l.cross()
 	l.mu.Lock()
 	if l.phase == phaseParked {
 		l.handover.parked.Store(false)
@@ -215,6 +216,14 @@ func (l *loop) look() bool {
 	return false
 }
 
+// cross runs the table and asks for events, without the lock.
+func (l *loop) cross() (int, error) {
+	if pl := l.packets; pl != nil && pl.eager(l.looks) {
+		return pl.receiveFirst()
+	}
+	return l.be.Tick(l.table.n)
+}
+
 // afterTick takes back what the backend had and looks at the results.
 func (l *loop) afterTick(m int, err error) {
 	l.now = clockNow()
@@ -225,6 +234,7 @@ func (l *loop) afterTick(m int, err error) {
 		l.sh.FreeSlot(s)
 	}
 	l.freed = l.freed[:0]
+	l.packets.count()
 	l.collect()
 	for _, w := range l.later {
 		l.wakeWorker(w)

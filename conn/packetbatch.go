@@ -48,10 +48,11 @@ type packetBatch struct {
 	msgs [batchMessages]poller.Packet
 	iov  [batchMessages]unix.Iovec
 
-	n    int  // messages
-	sent int  // the first of them have been, or have failed
-	used int  // of buf
-	open bool // the last message may be lengthened
+	n      int  // messages
+	sent   int  // the first of them have been, or have failed
+	failed int  // messages in front of the last that could not be sent, and that one
+	used   int  // of buf
+	open   bool // the last message may be lengthened
 
 	size    [batchMessages]uint16 // of the first datagram of each
 	count   [batchMessages]uint16 // of datagrams
@@ -70,7 +71,7 @@ func newPacketBatch() *packetBatch {
 	return b
 }
 
-func (b *packetBatch) empty() { b.n, b.sent, b.used, b.open = 0, 0, 0, false }
+func (b *packetBatch) empty() { b.n, b.sent, b.failed, b.used, b.open = 0, 0, 0, 0, false }
 
 // add copies a datagram p for name into b, with control messages if there are some.
 // Datagrams of at most longest bytes may share a message with what was added before.

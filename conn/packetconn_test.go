@@ -158,6 +158,11 @@ func TestDialPacket(t *testing.T) {
 		}
 		t.Run(at.network, func(t *testing.T) {
 			ln := servePackets(t, at.network, at.addr, echoPackets)
+			nc, err := conn.Dial(at.network, ln.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.(*conn.PacketConn).Close()
 			c, err := conn.DialPacket(at.network, ln.LocalAddr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -192,6 +197,9 @@ func TestDialPacket(t *testing.T) {
 
 // The addresses of a scope, as package net has them.
 func TestPacketScopes(t *testing.T) {
+	if os.Getenv("ESCA_TEST_NAMESPACE") != "" {
+		inNamespace(t)
+	}
 	ifis, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +227,7 @@ func TestPacketScopes(t *testing.T) {
 			return
 		}
 	}
-	t.Skip("no interface has a link-local address")
+	t.Skip("no interface has a link-local address; TestPacketsInANamespace has one")
 }
 
 func TestPacketConnNotUDP(t *testing.T) {

@@ -187,6 +187,7 @@ func (ln *PacketListener) startLoops(fds []int32, h PacketHandler) error {
 	for i, l := range g.loops {
 		l.sh.LayOutPackets(packetMemory)
 		l.packets = &packetLoop{l: l, handler: h}
+		l.packets.first.can = g.factory.Name() != "kmod"
 		err = errors.Join(err, l.packets.add(ln, fds[i], family))
 	}
 	if err != nil {

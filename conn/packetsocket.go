@@ -72,6 +72,8 @@ type packetLoop struct {
 	spare   []*packetBatch
 	idle    []*Packets
 
+	first packetFirst
+
 	in, sent, dropped uint64 // datagrams
 }
 
@@ -146,6 +148,7 @@ func (s *packetSocket) received(slot int32, ret int64) {
 	switch {
 	case ret > 0:
 		s.errors = 0
+		s.l.packets.first.last = int(ret)
 		s.l.others.since += int(ret) // a message is as much as another loop's event
 		if int(ret) == packetMemory.Messages {
 			s.goOn()
@@ -396,13 +399,18 @@ func (s *packetSocket) together() int {
 	return s.longest
 }
 
-// failed gives up the next message of b, or sends its datagrams one by one: the way
-// to this peer may be narrower, or its device unable to do it, or the error one that
-// was waiting.
+// failed gives up the next message of b if it has failed before: the error may be one
+// that was waiting for whoever comes next (ICMP, where IP_RECVERR asks for it). Of a
+// message that is several datagrams it has these sent one by one: the way to this peer may
+// be narrower, or its device unable to do it.
 func (s *packetSocket) failed(b *packetBatch, errno unix.Errno) {
 	i := b.sent
-	if b.count[i] == 1 {
+	switch {
+	case b.count[i] == 1 && b.failed > i: // again
 		s.drop(b, 1)
+		return
+	case b.count[i] == 1:
+		b.failed = i + 1
 		return
 	}
 	switch errno {
