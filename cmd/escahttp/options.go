@@ -57,6 +57,8 @@ type serveCmd struct {
 	Format        string       `name:"access-log-format" default:"common" enum:"common,combined,json" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common, combined or json."`
 	LogLevel      errlog.Level `name:"log-level" default:"info" env:"ESCAHTTP_LOG_LEVEL" placeholder:"LEVEL" help:"What is said on standard error: error, warning or info."`
 	Admin         string       `name:"admin-addr" env:"ESCAHTTP_ADMIN_ADDR" placeholder:"ADDR" help:"Answer /healthz, /readyz and /metrics (Prometheus) on this address."`
+	User          string       `env:"ESCAHTTP_USER" placeholder:"NAME" help:"Go on as this user when all addresses and files are open: for escahttp that is started as root."`
+	Sandbox       string       `default:"off" enum:"off,auto,required" env:"ESCAHTTP_SANDBOX" help:"Give away what serving does not need: all files but ROOT, logs and certificates (Landlock), new privileges, and calls that a file server has no use for (seccomp). auto: what can be had here; required: all of it, or not to start."`
 	CacheMiB      int64        `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
 	ETag          string       `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
@@ -95,10 +97,7 @@ type serveCmd struct {
 	IdleTimeout     time.Duration `default:"75s" env:"ESCAHTTP_IDLE_TIMEOUT" help:"How long a connection may be idle between requests; 0: as --read-timeout."`
 	ShutdownTimeout time.Duration `default:"20s" env:"ESCAHTTP_SHUTDOWN_TIMEOUT" help:"How long requests may take to finish when the server is asked to stop; 0: no limit."`
 	StopDelay       time.Duration `default:"0s" env:"ESCAHTTP_STOP_DELAY" help:"How long to go on serving when asked to stop, while /readyz says no: for balancers to notice."`
-	User            string        `env:"ESCAHTTP_USER" placeholder:"NAME" help:"Go on as this user when all addresses and files are open: for escahttp that is started as root."`
-	Sandbox         string        `default:"off" enum:"off,auto,required" env:"ESCAHTTP_SANDBOX" help:"Give away what serving does not need: all files but ROOT, logs and certificates (Landlock), new privileges, and calls that a file server has no use for (seccomp). auto: what can be had here; required: all of it, or not to start."`
-
-	PerIP int `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
+	PerIP           int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
 
 	args []string // that it was read from
 	text []byte   // of the configuration file
