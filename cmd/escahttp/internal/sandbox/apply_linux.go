@@ -26,7 +26,7 @@ func Apply(r Rules) (inForce []string, missing []error) {
 		err = restrictFiles(r)
 	}
 	if err != nil {
-		missing = append(missing, fmt.Errorf("Landlock cannot be had: %w", err))
+		missing = append(missing, fmt.Errorf("no Landlock: %w", err))
 	} else {
 		inForce = append(inForce, fmt.Sprintf("Landlock (ABI %d)", abi))
 	}

@@ -159,7 +159,7 @@ func TestMissing(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s: %s", what, out)
 		}
-		if what == "without Landlock" && !strings.Contains(out, "[Landlock cannot be had: ") {
+		if what == "without Landlock" && !strings.Contains(out, "[no Landlock: ") {
 			t.Errorf("%s: %s", what, out)
 		}
 	}
