@@ -78,7 +78,7 @@ func (s *serveCmd) openACME(out *errlog.Log, before *content) (*acme.Manager, er
 	}
 	m, err := acme.New(acme.Options{
 		Names: names, Dir: dir, Email: s.ACMEEmail, Server: s.ACMEServer, ServerCA: s.ACMEServerCA,
-		HTTP: slices.ContainsFunc(list, func(a *address) bool { return !a.secure }), Logf: out.Printf,
+		HTTP: slices.ContainsFunc(list, func(a *address) bool { return !a.secure }), Logf: out.Printf, Errorf: out.Errorf,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--acme: %w", err)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -39,4 +40,29 @@ func TestSeveralAddresses(t *testing.T) {
 	if _, err := http.Get(urls[1]); err == nil {
 		t.Error("it listens on")
 	}
+}
+
+// Whatever is given, it is one address of one kind, or is refused by a line that names it.
+func FuzzAddress(f *testing.F) {
+	for _, text := range []string{":8080", "http://[::1]:80", "https://unix:/run/s", "systemd", "http://systemd:web", "unix:", "x"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := &serveCmd{Addr: text, TLSCert: "c"}
+		list, err := s.addresses()
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "--addr="+text) {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		switch a := list[0]; {
+		case len(list) != 1, a.unix && a.systemd, a.unix && a.where == "":
+			t.Errorf("%q: %+v", text, a)
+		case !a.unix && !a.systemd:
+			if _, _, err := net.SplitHostPort(a.where); err != nil {
+				t.Errorf("%q: %+v: %v", text, a, err)
+			}
+		}
+	})
 }

@@ -51,7 +51,7 @@ func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *
 	case before != nil && before.Log == s.Log && before.Format == s.Format:
 		c.access = before.access
 	case s.Log != "":
-		if c.access, err = accesslog.Open(s.Log, s.Format, out.Printf); err != nil {
+		if c.access, err = accesslog.Open(s.Log, s.Format, out.Errorf); err != nil {
 			return nil, err
 		}
 	}

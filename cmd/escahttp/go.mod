@@ -21,7 +21,10 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+require kernel.org/pub/linux/libs/security/libcap/psx v1.2.78 // indirect
+
 require (
+	github.com/landlock-lsm/go-landlock v0.11.2
 	github.com/mattn/go-isatty v0.0.20
 	github.com/panjf2000/ants/v2 v2.12.1 // indirect
 	github.com/panjf2000/gnet/v2 v2.10.0 // indirect

@@ -23,7 +23,7 @@ type sockets struct {
 	*serveCmd
 	passed   []*os.File // by systemd
 	upgrades *upgrades
-	logger   conn.Logger
+	logger   conn.Logger // of what a loop cannot do
 }
 
 // listen opens all addresses.

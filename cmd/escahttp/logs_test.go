@@ -187,3 +187,23 @@ func TestConnectionsPerAddress(t *testing.T) {
 	})
 	eventually(t, "all are logged", func() bool { l, _ := os.ReadFile(log); return strings.Contains(string(l), `"-" 429 `) })
 }
+
+// At level error it serves without a word.
+func TestLogLevel(t *testing.T) {
+	t.Parallel()
+	socket := t.TempDir() + "/socket"
+	p := begin(t, "--addr=unix:"+socket, "--log-level=error", t.TempDir())
+	eventually(t, "it serves", func() bool {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_, _, err = exchange(c, "/")
+		return err == nil
+	})
+	p.Process.Signal(syscall.SIGTERM)
+	if err := p.ended(t); err != nil || p.said() != "" {
+		t.Errorf("%v; it said %s", err, p.said())
+	}
+}

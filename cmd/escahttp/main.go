@@ -43,7 +43,7 @@ func run(out *errlog.Log, args []string) (status int) {
 	if err == nil {
 		return 0
 	}
-	out.Printf("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	out.Errorf("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	if errors.As(err, &usageError{}) {
 		return 2
 	}

@@ -223,6 +223,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"PROXY from nobody", []string{"--proxy-protocol"}, 2, "give --trusted-proxies"},
 		{"network", []string{"--deny=/a/** x"}, 2, "--deny: \"/a/** x\": \"x\" is no network"},
 		{"no network", []string{"--allow=/a/**"}, 2, "is no network"},
+		{"log level", []string{"--log-level=loud"}, 2, "give error, warning or info"},
+		{"user", []string{"--user=no-such-user"}, 2, "--user: there is no user \"no-such-user\""},
 		{"ACME names", []string{"--acme=*.example.org"}, 2, "--acme: \"*.example.org\": a wildcard cannot be had"},
 		{"ACME without TLS", []string{"--acme=example.org", "--addr=http://:80"}, 2, "--acme: nothing speaks TLS here"},
 		{"ACME server", []string{"--acme=example.org", "--acme-server=http://x"}, 2, "--acme-server=http://x: give the URL"},

@@ -37,28 +37,31 @@ type checkCmd struct {
 type serveCmd struct {
 	Root string `arg:"" optional:"" help:"The directory to serve. Without it, a welcome site."`
 
-	Config        string `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
-	Addr          string `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, unix:PATH, or systemd[:NAME], the sockets that systemd has opened. With http:// in front it is plain where there is a certificate, too."`
-	Listen        lines  `env:"ESCAHTTP_LISTEN" placeholder:"ADDR" help:"Listen on this address as well; may be repeated."`
-	SocketMode    mode   `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
-	Backend       string `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
-	Loops         int    `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
-	TLSCert       string `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
-	TLSKey        string `name:"tls-key" env:"ESCAHTTP_TLS_KEY" placeholder:"FILE" help:"The certificate's key file (PEM)."`
-	Host          lines  `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
-	ACME          string `name:"acme" env:"ESCAHTTP_ACME" placeholder:"NAMES" help:"Have certificates made for these hosts, separated by commas, by an authority that speaks ACME (HTTP-01 or TLS-ALPN-01), whose terms you agree to by that."`
-	ACMEDir       string `name:"acme-dir" env:"ESCAHTTP_ACME_DIR" placeholder:"DIR" help:"Where they are kept. Default: acme in $STATE_DIRECTORY, or escahttp/acme in $XDG_STATE_HOME or ~/.local/state."`
-	ACMEEmail     string `name:"acme-email" env:"ESCAHTTP_ACME_EMAIL" placeholder:"ADDRESS" help:"Where the authority may write to."`
-	ACMEServer    string `name:"acme-server" default:"https://acme-v02.api.letsencrypt.org/directory" env:"ESCAHTTP_ACME_SERVER" placeholder:"URL" help:"The authority's directory. Default: Let's Encrypt."`
-	ACMEServerCA  string `name:"acme-server-ca" env:"ESCAHTTP_ACME_SERVER_CA" placeholder:"FILE" help:"What has signed the authority's own certificate (PEM), where the system does not trust it."`
-	HTTPSRedirect bool   `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
-	HTTPSPort     int    `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
-	Log           string `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
-	Format        string `name:"access-log-format" default:"common" enum:"common,combined,json,terminal" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common, combined, json, or terminal, for people: in colour on a terminal, unless NO_COLOR is set."`
-	Open          bool   `env:"ESCAHTTP_OPEN" help:"Show the address for other devices in the network, as a QR code too, and on a terminal the requests."`
-	Admin         string `name:"admin-addr" env:"ESCAHTTP_ADMIN_ADDR" placeholder:"ADDR" help:"Answer /healthz, /readyz and /metrics (Prometheus) on this address."`
-	CacheMiB      int64  `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
-	ETag          string `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
+	Config        string       `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
+	Addr          string       `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, unix:PATH, or systemd[:NAME], the sockets that systemd has opened. With http:// in front it is plain where there is a certificate, too."`
+	Listen        lines        `env:"ESCAHTTP_LISTEN" placeholder:"ADDR" help:"Listen on this address as well; may be repeated."`
+	SocketMode    mode         `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
+	Backend       string       `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
+	Loops         int          `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
+	TLSCert       string       `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
+	TLSKey        string       `name:"tls-key" env:"ESCAHTTP_TLS_KEY" placeholder:"FILE" help:"The certificate's key file (PEM)."`
+	Host          lines        `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
+	ACME          string       `name:"acme" env:"ESCAHTTP_ACME" placeholder:"NAMES" help:"Have certificates made for these hosts, separated by commas, by an authority that speaks ACME (HTTP-01 or TLS-ALPN-01), whose terms you agree to by that."`
+	ACMEDir       string       `name:"acme-dir" env:"ESCAHTTP_ACME_DIR" placeholder:"DIR" help:"Where they are kept. Default: acme in $STATE_DIRECTORY, or escahttp/acme in $XDG_STATE_HOME or ~/.local/state."`
+	ACMEEmail     string       `name:"acme-email" env:"ESCAHTTP_ACME_EMAIL" placeholder:"ADDRESS" help:"Where the authority may write to."`
+	ACMEServer    string       `name:"acme-server" default:"https://acme-v02.api.letsencrypt.org/directory" env:"ESCAHTTP_ACME_SERVER" placeholder:"URL" help:"The authority's directory. Default: Let's Encrypt."`
+	ACMEServerCA  string       `name:"acme-server-ca" env:"ESCAHTTP_ACME_SERVER_CA" placeholder:"FILE" help:"What has signed the authority's own certificate (PEM), where the system does not trust it."`
+	HTTPSRedirect bool         `name:"https-redirect" env:"ESCAHTTP_HTTPS_REDIRECT" help:"Send clients that come without TLS to https://, but for /.well-known/acme-challenge/."`
+	HTTPSPort     int          `name:"https-port" default:"443" env:"ESCAHTTP_HTTPS_PORT" help:"The port that they are sent to."`
+	Log           string       `name:"access-log" env:"ESCAHTTP_ACCESS_LOG" placeholder:"FILE" help:"Write an access log to FILE, - for standard output. SIGHUP reopens it."`
+	Format        string       `name:"access-log-format" default:"common" enum:"common,combined,json,terminal" env:"ESCAHTTP_ACCESS_LOG_FORMAT" help:"Its format: common, combined, json, or terminal, for people: in colour on a terminal, unless NO_COLOR is set."`
+	Open          bool         `env:"ESCAHTTP_OPEN" help:"Show the address for other devices in the network, as a QR code too, and on a terminal the requests."`
+	LogLevel      errlog.Level `name:"log-level" default:"info" env:"ESCAHTTP_LOG_LEVEL" placeholder:"LEVEL" help:"What is said on standard error: error, warning or info."`
+	Admin         string       `name:"admin-addr" env:"ESCAHTTP_ADMIN_ADDR" placeholder:"ADDR" help:"Answer /healthz, /readyz and /metrics (Prometheus) on this address."`
+	User          string       `env:"ESCAHTTP_USER" placeholder:"NAME" help:"Go on as this user when all addresses and files are open: for escahttp that is started as root."`
+	Sandbox       string       `default:"off" enum:"off,auto,required" env:"ESCAHTTP_SANDBOX" help:"Give away what serving does not need: all files but ROOT, logs and certificates (Landlock), new privileges, and calls that a file server has no use for (seccomp). auto: what can be had here; required: all of it, or not to start."`
+	CacheMiB      int64        `name:"cache-size" default:"64" env:"ESCAHTTP_CACHE_SIZE" placeholder:"MIB" help:"Memory for files of up to 8 MiB, in MiB."`
+	ETag          string       `name:"etag" default:"auto" enum:"auto,content,mtime,off" env:"ESCAHTTP_ETAG" help:"Entity tags: by content, by mtime and size, off, or auto: by content up to 1 MiB, by mtime above. FILE.etag comes first."`
 
 	Index       string `default:"index.html" env:"ESCAHTTP_INDEX" placeholder:"NAMES" help:"Names of files that stand for their folder, as preferred, separated by commas. Default: ${default}."`
 	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
@@ -222,6 +225,9 @@ func (s *serveCmd) check() error {
 		return err
 	}
 	if err := s.checkProxies(); err != nil {
+		return err
+	}
+	if err := s.checkSandbox(); err != nil {
 		return err
 	}
 	if err := s.checkTimes(); err != nil {

@@ -21,7 +21,7 @@ func (t *site) reloads() {
 	if t.Config != "" {
 		w, err := watchFile(t.Config, changed)
 		if err != nil {
-			t.out.Printf("--config=%s cannot be watched (%v): SIGHUP has it read again", t.Config, err)
+			t.out.Errorf("--config=%s cannot be watched (%v): SIGHUP has it read again", t.Config, err)
 		} else {
 			defer w.Close()
 		}
@@ -47,7 +47,7 @@ func (t *site) reload() {
 	if t.Config != "" {
 		fresh, err := t.reread(before)
 		if err != nil {
-			t.out.Printf("the configuration is the one before: %v", err)
+			t.out.Errorf("the configuration is the one before: %v", err)
 			// What is wrong is not said again before the file changes again.
 			before.text, _ = os.ReadFile(t.Config)
 		} else {
@@ -78,20 +78,24 @@ func (t *site) reload() {
 func (t *site) reread(before *content) (*content, error) {
 	o, _, err := parseOptions(t.args)
 	if err != nil {
-		return nil, err
+		return nil, t.outOfSandbox(err)
 	}
 	s := &o.Serve
 	if s.hasTLS() != t.hasTLS() {
 		return nil, errors.New("--tls-cert, --acme: whether TLS is served cannot change while it is: restart escahttp")
 	}
+	if err := t.reaches(s); err != nil {
+		return nil, err
+	}
 	fresh, err := s.open(t.out, t.metrics, before)
 	if err != nil {
-		return nil, err
+		return nil, t.outOfSandbox(err)
 	}
 	t.now.Store(fresh)
 	fresh.startACME()
+	t.out.SetLevel(fresh.LogLevel)
 	if names := t.fixed(s); len(names) > 0 {
-		t.out.Printf("%s: a change of that takes a restart", strings.Join(names, ", "))
+		t.out.Warnf("%s: a change of that takes a restart", strings.Join(names, ", "))
 	}
 	// What was begun with the one before may still end.
 	time.AfterFunc(max(t.ShutdownTimeout, lingering), func() { before.close(fresh, lastWords) })
@@ -106,7 +110,7 @@ func (t *site) fixed(s *serveCmd) (names []string) {
 	}{
 		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--proxy-protocol", s.ProxyProtocol == t.ProxyProtocol && (!s.ProxyProtocol || s.TrustedProxies == t.TrustedProxies)}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
 		{"--read-timeout", s.ReadTimeout == t.ReadTimeout}, {"--write-timeout", s.WriteTimeout == t.WriteTimeout}, {"--idle-timeout", s.IdleTimeout == t.IdleTimeout},
-		{"--admin-addr", s.Admin == t.Admin}, {"--stop-delay", s.StopDelay == t.StopDelay}, {"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--server-header", s.ServerHeader == t.ServerHeader},
+		{"--admin-addr", s.Admin == t.Admin}, {"--stop-delay", s.StopDelay == t.StopDelay}, {"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--user", s.User == t.User}, {"--sandbox", s.Sandbox == t.Sandbox}, {"--server-header", s.ServerHeader == t.ServerHeader},
 	} {
 		if !f.same {
 			names = append(names, f.name)

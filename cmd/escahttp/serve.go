@@ -43,8 +43,10 @@ func (s *serveCmd) run(out *errlog.Log) error {
 	// One that comes while we start is not the end: it is for when we have.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: hangups, systemd: systemd.Notifier{Logf: out.Printf}}
+	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: hangups}
+	t.systemd.Logf = out.Warnf
 	defer t.close()
+	out.SetLevel(s.LogLevel)
 	if err := t.open(); err != nil {
 		return err
 	}
@@ -62,6 +64,9 @@ func (s *serveCmd) run(out *errlog.Log) error {
 		if admin, err = listenAdmin(s.Admin, t.upgrades); err != nil {
 			return err
 		}
+	}
+	if err := t.confine(); err != nil {
+		return err
 	}
 	return t.serve(admin)
 }
@@ -120,7 +125,7 @@ func (t *site) close() {
 		c.certs.Close()
 	}
 	if c.access != nil && !c.access.Close(t.patience) {
-		t.out.Printf("access log %s takes nothing: its last lines are lost", c.Log)
+		t.out.Errorf("access log %s takes nothing: its last lines are lost", c.Log)
 	}
 }
 
@@ -178,12 +183,13 @@ func (t *site) serve(admin net.Listener) error {
 				return err
 			}
 		case <-late:
-			t.out.Printf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
+			t.out.Warnf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil
 		case <-upgrade:
 			go t.upgrade()
 		case <-replaced:
 			replaced = nil
+			t.systemd.Leave()
 			closeAdmin() // it is the next one that is asked
 			for _, ln := range t.all {
 				ln.SetUnlinkOnClose(false)

@@ -161,12 +161,12 @@ func (s *serveCmd) openCerts(out *errlog.Log, auto *acme.Manager) (_ *certs.Set,
 		set.Auto(auto)
 	}
 	if s.TLSCert != "" {
-		err = set.Add(nil, s.TLSCert, s.TLSKey, out.Printf)
+		err = set.Add(nil, s.TLSCert, s.TLSKey, out.Warnf)
 	}
 	rules, _ := s.hostRules()
 	for _, rule := range rules {
 		if err == nil && rule.cert != "" {
-			err = set.Add(rule.names, rule.cert, rule.key, out.Printf)
+			err = set.Add(rule.names, rule.cert, rule.key, out.Warnf)
 		}
 	}
 	if err != nil {

@@ -117,7 +117,7 @@ func (t *site) awaitUpgrades() <-chan os.Signal {
 func (t *site) upgrade() {
 	t.out.Printf("upgrading: %s is started anew", os.Args[0])
 	if err := t.upgrades.Upgrade(); err != nil {
-		t.out.Printf("the upgrade has failed: %v; this process goes on", err)
+		t.out.Errorf("the upgrade has failed: %v; this process goes on", err)
 	}
 }
 

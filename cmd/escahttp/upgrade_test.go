@@ -28,7 +28,15 @@ func endedPID(pid int) bool {
 // several kinds ask; no request fails. What the new ones serve is what their configuration
 // says then.
 func TestUpgrade(t *testing.T) {
-	t.Parallel()
+	for _, sandbox := range []string{"off", "required"} {
+		t.Run("sandbox "+sandbox, func(t *testing.T) {
+			t.Parallel()
+			upgrade(t, "--sandbox="+sandbox)
+		})
+	}
+}
+
+func upgrade(t *testing.T, args ...string) {
 	d := t.TempDir()
 	content := repeat('a', 100_000)
 	put(t, d+"/site/a.txt", content)
@@ -36,7 +44,7 @@ func TestUpgrade(t *testing.T) {
 	socket, conf := filepath.Join(d, "socket"), d+"/conf.toml"
 	put(t, conf, []byte("header = '** X-Version: 0'"))
 	p := launchWith(t, []string{m.env(), "WATCHDOG_USEC=50000", fmt.Sprintf("WATCHDOG_PID=%d", os.Getpid())},
-		"--listen=unix:"+socket, "--admin-addr=127.0.0.1:0", "--config="+conf, "--loops=2", "--access-log="+d+"/log", d+"/site")
+		append(args, "--listen=unix:"+socket, "--admin-addr=127.0.0.1:0", "--config="+conf, "--loops=2", "--access-log="+d+"/log", d+"/site")...)
 	pid := m.ready()
 	t.Cleanup(func() {
 		if !endedPID(pid) {

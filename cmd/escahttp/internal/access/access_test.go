@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -112,26 +113,11 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// A name that is not there takes a check as long as the others.
-func TestUnknownNamesCostTheSame(t *testing.T) {
-	u, err := parseUsers("f", []byte("ann:"+hash(t, "secret")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cost, err := bcrypt.Cost(u.nobody)
-	known, _ := bcrypt.Cost(u.hashes["ann"])
-	if err != nil || cost != known {
-		t.Errorf("a hash of cost %d is compared with, and not one of %d (%v)", cost, known, err)
-	}
-	if u.check("nobody", "no password") == nil {
-		t.Error("the password of nobody is taken")
-	}
-}
-
 func TestBadFiles(t *testing.T) {
 	for text, says := range map[string]string{
 		"": "nobody in it", "ann": "f, line 1: it is not NAME:HASH", "\nann:{SHA}x": "f, line 2: the hash of \"ann\" is not bcrypt's",
-		"a:" + hash(t, "x") + "\na:" + hash(t, "y"): "f, line 2: \"a\" is there twice", ":x": "line 1",
+		"u:$2a$18$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy": "f, line 1: the hash of \"u\" has cost 18",
+		"a:" + hash(t, "x") + "\na:" + hash(t, "y"):                      "f, line 2: \"a\" is there twice", ":x": "line 1",
 	} {
 		if _, err := parseUsers("f", []byte(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", text, err)
@@ -180,6 +166,72 @@ func TestRates(t *testing.T) {
 			t.Errorf("%q is a rate", bad)
 		}
 	}
+}
+
+// A check costs as much for each name, there or not, whatever its hash costs, and with the
+// right password and a wrong one: it tells nothing by its time.
+func TestCostOfAPassword(t *testing.T) {
+	var text []byte
+	for name, cost := range map[string]int{"cheap": bcrypt.MinCost, "dear": bcrypt.MinCost + 3, "between": bcrypt.MinCost + 1} {
+		hash, err := bcrypt.GenerateFromPassword([]byte("right"), cost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, name+":"+string(hash)+"\n"...)
+	}
+	u, err := parseUsers("users", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spent := 0
+	u.compare = func(hash, password []byte) error {
+		cost, err := bcrypt.Cost(hash)
+		if err != nil {
+			t.Error(err)
+		}
+		spent += 1 << cost
+		return bcrypt.CompareHashAndPassword(hash, password)
+	}
+	for _, name := range []string{"cheap", "dear", "between", "nobody"} {
+		for _, password := range []string{"right", "wrong", "no password", ""} {
+			spent = 0
+			err := u.check(name, password)
+			if (err == nil) != (name != "nobody" && password == "right") {
+				t.Errorf("%s, %q: %v", name, password, err)
+			}
+			if want := 1 << (bcrypt.MinCost + 3); spent != want {
+				t.Errorf("%s, %q: it costs %d, not %d", name, password, spent, want)
+			}
+		}
+	}
+}
+
+var costs = regexp.MustCompile(`\$(\d\d)\$`)
+
+// Whatever is in an htpasswd file, it is read or refused, and a refusal names the line.
+func FuzzUsers(f *testing.F) {
+	f.Add([]byte("u:$2a$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\n# who\n\n"))
+	f.Add([]byte("u:x\n"))
+	f.Add([]byte("u"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, m := range costs.FindAllSubmatch(text, -1) {
+			if string(m[1]) > "05" {
+				return // it takes too long to try
+			}
+		}
+		u, err := parseUsers("users", text)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "users") {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		for name := range u.hashes {
+			if name == "" || strings.ContainsAny(name, ":\n") {
+				t.Errorf("%q has a user %q", text, name)
+			}
+		}
+	})
 }
 
 // Whatever the field holds, nobody is let in by it, and reading it ends.

@@ -48,8 +48,9 @@ type Options struct {
 	ServerCA string
 	// HTTP says that there is an address without TLS, on which HTTP-01 can be answered.
 	HTTP bool
-	// Logf is told what becomes of the certificates. It must not block.
-	Logf func(format string, args ...any)
+	// Logf is told what becomes of the certificates, Errorf what does not work. They must
+	// not block.
+	Logf, Errorf func(format string, args ...any)
 }
 
 // Manager has the certificates of some names. Any number of goroutines may use it.
@@ -146,7 +147,7 @@ func (m *Manager) obtain(name string) {
 			m.o.Logf("certificate for %s: valid until %s", name, until(cert))
 			return
 		}
-		m.o.Logf("a certificate for %s cannot be had: %v; the next attempt is in %v", name, err, pause.Round(time.Minute))
+		m.o.Errorf("a certificate for %s cannot be had: %v; the next attempt is in %v", name, err, pause.Round(time.Minute))
 		select {
 		case <-time.After(pause):
 		case <-m.quit:
@@ -250,7 +251,7 @@ func (k kept) Put(ctx context.Context, name string, data []byte) error {
 	err := k.DirCache.Put(ctx, name, data)
 	switch {
 	case err != nil:
-		k.m.o.Logf("%s cannot be kept: %v", filepath.Join(string(k.DirCache), name), err)
+		k.m.o.Errorf("%s cannot be kept: %v", filepath.Join(string(k.DirCache), name), err)
 	case k.m.Has(name):
 		k.m.o.Logf("certificate for %s: a new one is kept in %s", name, k.DirCache)
 	}

@@ -54,7 +54,7 @@ func TestNew(t *testing.T) {
 // A handshake does not wait for the authority, and gets no certificate of names that are
 // not ours.
 func TestGet(t *testing.T) {
-	m, err := New(Options{Dir: t.TempDir(), Names: []string{"a.example.org"}, Logf: t.Logf})
+	m, err := New(Options{Dir: t.TempDir(), Names: []string{"a.example.org"}, Logf: t.Logf, Errorf: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,4 +75,24 @@ func TestGet(t *testing.T) {
 	if m.Config(&tls.ClientHelloInfo{SupportedProtos: []string{"acme-tls/1"}}) == nil {
 		t.Error("a challenge is not recognised")
 	}
+}
+
+// Whatever is given, names are plain ones, each once, or it is refused.
+func FuzzParseNames(f *testing.F) {
+	f.Add("example.org,www.example.org.")
+	f.Add("*.example.org")
+	f.Add("::1,a..b")
+	f.Fuzz(func(t *testing.T, text string) {
+		names, err := ParseNames(text)
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, n := range names {
+			if seen[n] || n == "" || n[len(n)-1] == '.' || !strings.Contains(n, ".") || strings.ContainsAny(n, "*:/, ") || strings.ToLower(n) != n {
+				t.Errorf("%q has a name %q", text, n)
+			}
+			seen[n] = true
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -25,17 +26,59 @@ const (
 type Log struct {
 	prefix string
 	q      *logqueue.Queue
+	level  atomic.Int32
 }
+
+// Level is how much a line matters, and how much one has to matter to be written.
+type Level int32
+
+// Levels, each of which includes those before.
+const (
+	Error   Level = iota - 2 // something does not work
+	Warning                  // something was refused, or cut off, or goes on in another way
+	Info                     // what is done
+)
+
+// UnmarshalText reads a level's name.
+func (l *Level) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "error":
+		*l = Error
+	case "warning":
+		*l = Warning
+	case "info":
+		*l = Info
+	default:
+		return fmt.Errorf("%q is no level: give error, warning or info", text)
+	}
+	return nil
+}
+
+// SetLevel has only lines of this level, and of those that matter more, be written. It is
+// Info at first.
+func (l *Log) SetLevel(to Level) { l.level.Store(int32(to)) }
 
 // New returns a Log whose lines begin with prefix, and go to out.
 func New(out io.WriteCloser, prefix string) *Log {
 	return &Log{prefix: prefix, q: logqueue.New(out, logqueue.Options{Name: prefix + "standard error", Bytes: 256 << 10})}
 }
 
-// Printf logs a line.
-func (l *Log) Printf(format string, args ...any) {
-	l.q.Write(line(l.prefix, fmt.Sprintf(format, args...), longest))
+// Printf logs a line of level Info.
+func (l *Log) Printf(format string, args ...any) { l.print(Info, longest, format, args) }
+
+// Warnf logs a line of level Warning.
+func (l *Log) Warnf(format string, args ...any) { l.print(Warning, longest, format, args) }
+
+// Errorf logs a line of level Error.
+func (l *Log) Errorf(format string, args ...any) { l.print(Error, longest, format, args) }
+
+func (l *Log) print(level Level, longest int, format string, args []any) {
+	if l.writes(level) {
+		l.q.Write(line(l.prefix, fmt.Sprintf(format, args...), longest))
+	}
 }
+
+func (l *Log) writes(level Level) bool { return level <= Level(l.level.Load()) }
 
 // Close writes what waits, for as long as within.
 func (l *Log) Close(within time.Duration) { l.q.Close(within) }
@@ -79,6 +122,7 @@ const (
 // Limited is a Log for what clients can cause. It is a fasthttp.Logger.
 type Limited struct {
 	l       *Log
+	level   Level
 	what    string
 	longest int
 
@@ -88,22 +132,23 @@ type Limited struct {
 	left   int       // lines left out
 }
 
-// Limited returns a Limited for lines about what.
+// Limited returns a Limited for lines about what, of level Warning.
 func (l *Log) Limited(what string) *Limited {
-	return &Limited{l: l, what: what, longest: longestLimited, tokens: burst, last: time.Now()}
+	return &Limited{l: l, level: Warning, what: what, longest: longestLimited, tokens: burst, last: time.Now()}
 }
 
-// Traces returns a Limited whose lines are long enough for what a bug leaves.
+// Traces returns a Limited whose lines are long enough for what a bug leaves, of level
+// Error.
 func (l *Log) Traces() *Limited {
 	m := l.Limited("panics")
-	m.longest = longest
+	m.longest, m.level = longest, Error
 	return m
 }
 
 // Printf logs a line, or counts it.
 func (m *Limited) Printf(format string, args ...any) {
-	if m.allow() {
-		m.l.q.Write(line(m.l.prefix, fmt.Sprintf(format, args...), m.longest))
+	if m.l.writes(m.level) && m.allow() {
+		m.l.print(m.level, m.longest, format, args)
 	}
 }
 
@@ -130,5 +175,5 @@ func (m *Limited) count() {
 	n := m.left
 	m.left = 0
 	m.mu.Unlock()
-	m.l.Printf("%d more lines about %s were left out", n, m.what)
+	m.l.print(m.level, longest, "%d more lines about %s were left out", []any{n, m.what})
 }

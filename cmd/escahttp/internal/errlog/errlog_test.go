@@ -29,6 +29,35 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// What matters less than the level is not said, nor counted among what was left out.
+func TestLevels(t *testing.T) {
+	for level, want := range map[string]string{"info": "e\nw\ni\nclient\ntrace\n", "warning": "e\nw\nclient\ntrace\n", "error": "e\ntrace\n"} {
+		var out buffer
+		l := New(&out, "")
+		var to Level
+		if err := to.UnmarshalText([]byte(level)); err != nil {
+			t.Fatal(err)
+		}
+		l.SetLevel(to)
+		l.Errorf("e")
+		l.Warnf("w")
+		l.Printf("i")
+		clients := l.Limited("clients")
+		clients.Printf("client")
+		l.Traces().Printf("trace")
+		l.Close(time.Minute)
+		if got := out.String(); got != want {
+			t.Errorf("%s: %q, want %q", level, got, want)
+		}
+		if level == "error" && clients.tokens != burst {
+			t.Error("what is not said is counted")
+		}
+	}
+	if err := new(Level).UnmarshalText([]byte("loud")); err == nil {
+		t.Error("any word is a level")
+	}
+}
+
 // What clients cause is said some times, then once a second, and then how often
 // it was left out.
 func TestLimited(t *testing.T) {

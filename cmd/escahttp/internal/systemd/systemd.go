@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -22,7 +23,12 @@ func Sockets() []*os.File { return activation.Files(true) }
 type Notifier struct {
 	// Logf is told of what cannot be sent.
 	Logf func(format string, args ...any)
+
+	left atomic.Bool // it is another process that speaks
 }
+
+// Leave has nothing more be said: another process has taken this one's place.
+func (n *Notifier) Leave() { n.left.Store(true) }
 
 // Ready says that this process serves, and what; it may be another than the one that was
 // started.
@@ -42,6 +48,9 @@ func (n *Notifier) Stopping() { n.send(daemon.SdNotifyStopping, "STATUS=stopping
 const patience = 5 * time.Second
 
 func (n *Notifier) send(lines ...string) {
+	if n.left.Load() {
+		return
+	}
 	sent := make(chan error, 1)
 	go func() {
 		_, err := daemon.SdNotify(false, strings.Join(lines, "\n"))
