@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -40,6 +41,11 @@ func textPage() []byte {
 		text.WriteString("</p>\n")
 	}
 	return text.Bytes()[:pageSize]
+}
+
+// zips says whether the servers are to compress.
+func (c *comparison) zips() bool {
+	return slices.ContainsFunc(c.loads, func(l load) bool { return l.gzip })
 }
 
 func zipped(text []byte) []byte {

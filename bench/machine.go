@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,8 @@ type machine struct {
 	Go          string    `json:"go"`
 	Nginx       string    `json:"nginx"`
 	Lighttpd    string    `json:"lighttpd"`
+	H2O         string    `json:"h2o,omitempty"`
+	Caddy       string    `json:"caddy,omitempty"`
 	Postgres    string    `json:"postgres,omitempty"`
 	Started     time.Time `json:"started"`
 	Command     []string  `json:"command"`
@@ -40,6 +43,8 @@ func thisMachine(network string) machine {
 		Go:          runtime.Version(),
 		Nginx:       version("nginx", "nginx-light"),
 		Lighttpd:    version("lighttpd", "lighttpd"),
+		H2O:         h2oVersion(),
+		Caddy:       caddyVersion(),
 		Postgres:    postgresVersion(),
 		Started:     time.Now(),
 		Command:     os.Args[1:],
@@ -85,17 +90,49 @@ func modules() []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// commit is what git calls the project's state; empty where that is not known.
+// commit is what git calls the project's state; empty where that is not known. What
+// bench itself has written since does not make it another.
 func commit() string {
 	root, err := projectRoot()
 	if err != nil {
 		return ""
 	}
-	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()
+	out, err := exec.Command("git", "-C", root, "describe", "--always").Output()
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(out))
+	name := strings.TrimSpace(string(out))
+	if exec.Command("git", "-C", root, "diff", "--quiet", "HEAD", "--", ".", ":(exclude)"+resultsFile).Run() != nil {
+		name += ", changed"
+	}
+	return name
+}
+
+// versions are those of peers among these servers.
+func (m machine) versions(sides []side) (all []string) {
+	has := func(name string) bool {
+		return slices.ContainsFunc(sides, func(s side) bool { return s.Problem == problem{} && strings.HasPrefix(s.Server, name) })
+	}
+	for _, mod := range m.Modules {
+		path, version, _ := strings.Cut(mod, " ")
+		if name := peerOf(path); has(name) {
+			all = append(all, name+" "+version)
+		}
+	}
+	for _, peer := range []struct{ name, version string }{{nginx.name, m.Nginx}, {lighttpd.name, m.Lighttpd}, {h2o.name, m.H2O}, {caddy.name, m.Caddy}} {
+		if has(peer.name) && peer.version != "" {
+			all = append(all, peer.version)
+		}
+	}
+	return all
+}
+
+// peerOf is the name that a module's server has here.
+func peerOf(module string) string {
+	if strings.Contains(module, "gnet") {
+		return gnetEcho.name
+	}
+	return fasthttpServer.name
 }
 
 func cpuModel() string {

@@ -73,10 +73,13 @@ func TestRateGoesOnAfterFailures(t *testing.T) {
 func TestRequestsOfAConnection(t *testing.T) {
 	const each = 10
 	var counts sync.Map // by the client's address
+	var requests atomic.Int64
+	ended := new(atomic.Bool)
 	addr := handling(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = nil
 		n, _ := counts.LoadOrStore(r.RemoteAddr, new(atomic.Int64))
 		n.(*atomic.Int64).Add(1)
+		ended.Store(requests.Add(1) > answersChecked+6*each)
 		io.WriteString(w, "x")
 	})
 	l := load{path: "/", body: []byte("x")}
@@ -84,7 +87,7 @@ func TestRequestsOfAConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := generate(generation{Addr: addr, Conns: 3, Each: each, Duration: 100 * time.Millisecond,
+	got, err := generate(generation{Addr: addr, Conns: 3, Each: each, Duration: time.Minute, ended: ended,
 		Asks: []ask{{[]byte(l.request(addr)), a.size, l.body}}})
 	if err != nil || got.Requests <= 3*each || got.Errors+got.Wrong > 0 {
 		t.Errorf("%+v, %v", got, err)
@@ -107,11 +110,13 @@ func TestRequestsOfAConnection(t *testing.T) {
 func TestPagesInTurn(t *testing.T) {
 	var asked [3]atomic.Int64
 	bodies := []string{"first", "the second", "third, and last"}
-	spoilt := atomic.Int64{}
+	var spoilt, requests atomic.Int64
+	ended := new(atomic.Bool)
 	addr := handling(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = nil
 		i := int(r.URL.Path[1] - '0')
 		body := bodies[i]
+		ended.Store(requests.Add(1) > 60)
 		if asked[i].Add(1) > answersChecked && i == int(spoilt.Load()) {
 			body = strings.ToUpper(body)
 		}
@@ -124,7 +129,7 @@ func TestPagesInTurn(t *testing.T) {
 	if err := srv.check(&comparison{loads: []load{l}}, &reference); err != nil {
 		t.Fatal(err)
 	}
-	g := generation{Addr: addr, Conns: 2, Duration: 50 * time.Millisecond}
+	g := generation{Addr: addr, Conns: 2, Duration: time.Minute, ended: ended}
 	for i, p := range l.pages() {
 		g.Asks = append(g.Asks, ask{[]byte(l.only(p).request(addr)), srv.right[0][i].size, p.body})
 	}
@@ -133,6 +138,8 @@ func TestPagesInTurn(t *testing.T) {
 		wrong  bool
 	}{{-1, false}, {2, true}} {
 		spoilt.Store(tc.spoilt)
+		requests.Store(0)
+		ended.Store(false)
 		got, err := generate(g)
 		if err != nil || got.Requests == 0 || (got.Wrong > 0) != tc.wrong {
 			t.Errorf("page %d spoilt: %+v, %v", tc.spoilt, got, err)

@@ -96,7 +96,11 @@ func (rep *report) part(o *outcome) string {
 	if m.Commit != "" {
 		version = ", esca " + m.Commit
 	}
-	fmt.Fprintf(&b, "%s%s; %s, %s, Linux %s, %s, %s; %s; network: %s.\n\n", m.Started.UTC().Format("2006-01-02 15:04 UTC"), version,
+	peers := ""
+	if all := m.versions(o.Sides); len(all) > 0 {
+		peers = "; " + strings.Join(all, ", ")
+	}
+	fmt.Fprintf(&b, "%s%s%s; %s, %s, Linux %s, %s, %s; %s; network: %s.\n\n", m.Started.UTC().Format("2006-01-02 15:04 UTC"), version, peers,
 		m.CPU, plural(m.Processors, "processor"), m.Kernel, m.KPTI(), m.Go, rounds, m.Network)
 	fmt.Fprintf(&b, "| server | threads | %s | ratio ± error (range) | requests/s | p50 / p90 / p99 / p99.9 ms | crossings a request | errors | others |\n", o.Metric)
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")

@@ -73,12 +73,14 @@ func TestWriteResults(t *testing.T) {
 	}
 	second := measured("second")
 	second.Outcomes[0].Sides = append(second.Outcomes[0].Sides, side{Server: "c", Problem: problem{missing, "not installed"}})
+	second.Outcomes[0].Sides = append(second.Outcomes[0].Sides, side{Server: "nginx, no tcp_nopush"}, side{Server: "fasthttp"}, side{Server: "h2o", Problem: problem{failed, "it ends"}})
+	second.Machine.Modules, second.Machine.Nginx, second.Machine.H2O = []string{"github.com/valyala/fasthttp v1.2", "github.com/panjf2000/gnet/v2 v2.3"}, "nginx/1", "h2o/2"
 	second.Outcomes[0].Sides[0].Threads, second.Outcomes[0].Sides[1].Threads = 2, 1
 	text = write(second)
 	if !(at("## first") < at("## second") && at("## second") < at("## third")) {
 		t.Errorf("the order is\n%s", text)
 	}
-	for _, want := range []string{"Without c, missing: not installed.", "Not the same number of threads: a 2, b 1.", "| a | 2 | 7 |"} {
+	for _, want := range []string{"esca abc123; fasthttp v1.2, nginx/1; a CPU", "Without c, missing: not installed.", "Not the same number of threads: a 2, b 1.", "| a | 2 | 7 |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q:\n%s", want, text)
 		}

@@ -72,7 +72,7 @@ func TestGoalsOfTheSuite(t *testing.T) {
 
 // The servers are told what their comparison says.
 func TestServersAreTold(t *testing.T) {
-	shop := &workshop{root: "/root-of-files"}
+	shop := &workshop{root: "/root-of-files", dir: "/", made: map[string]error{"/cert.pem": nil}}
 	build := func(*workshop) (string, error) { return "server", nil }
 	for _, tc := range []struct {
 		c    comparison
@@ -80,6 +80,7 @@ func TestServersAreTold(t *testing.T) {
 	}{
 		{comparison{}, "server -runtime fasthttp -addr a:1 -root /root-of-files"},
 		{comparison{slow: "x.bin"}, "server -runtime fasthttp -addr a:1 -root /root-of-files -slowfile /root-of-files/x.bin"},
+		{comparison{loads: []load{{tls: true}}}, "server -runtime fasthttp -addr a:1 -root /root-of-files -cert /cert.pem -key /key.pem"},
 		{comparison{asks: "host=h"}, "server -runtime fasthttp -addr a:1 -root /root-of-files -upstream host=h"},
 	} {
 		argv, err := started(build, "fasthttp", "")(shop, &tc.c, "a:1")

@@ -183,7 +183,7 @@ func startNginx(nopush string) func(*workshop, *comparison, string) ([]string, e
 			return nil, err
 		}
 		values := map[string]string{"Listen": addr, "Nopush": nopush, "Workers": fmt.Sprint(c.workers())}
-		if c.loads[0].gzip {
+		if c.zips() {
 			values["Gzip"] = "on"
 		}
 		if c.secure() {

@@ -5,7 +5,10 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // caddyServer is a module of its own, as it is half the world.
@@ -60,6 +63,34 @@ func (w *workshop) goBuildAlone(dir string) (string, error) {
 	})
 }
 
+func h2oVersion() string {
+	bin, err := lookPath("h2o", "h2o")
+	if err != nil {
+		return "no h2o"
+	}
+	out, err := exec.Command(bin, "--version").Output()
+	if err != nil {
+		return "h2o"
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	return strings.Replace(first, "h2o version ", "h2o/", 1)
+}
+
+// caddyVersion is what its module asks for.
+func caddyVersion() string {
+	root, err := projectRoot()
+	if err != nil {
+		return ""
+	}
+	text, err := os.ReadFile(filepath.Join(root, caddyServer, "go.mod"))
+	if err != nil {
+		return ""
+	}
+	_, version, _ := strings.Cut(string(text), "github.com/caddyserver/caddy/v2 ")
+	version, _, _ = strings.Cut(version, "\n")
+	return "Caddy/" + version
+}
+
 // listening is what a configuration needs to know of an address of TCP, and of TLS
 // where it is asked for.
 func (w *workshop) listening(c *comparison, addr string) (map[string]string, error) {
@@ -68,7 +99,7 @@ func (w *workshop) listening(c *comparison, addr string) (map[string]string, err
 		return nil, err
 	}
 	values := map[string]string{"Addr": addr, "Host": host, "Port": port}
-	if c.loads[0].gzip {
+	if c.zips() {
 		values["Gzip"] = "on"
 	}
 	if c.secure() {

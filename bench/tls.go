@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,7 +30,9 @@ import (
 )
 
 // secure says whether the servers are to speak TLS.
-func (c *comparison) secure() bool { return c.loads[0].tls || c.loads[0].streams > 0 }
+func (c *comparison) secure() bool {
+	return slices.ContainsFunc(c.loads, func(l load) bool { return l.tls || l.streams > 0 })
+}
 
 // certName is whom the servers' certificate is for.
 const certName = "localhost"
