@@ -6,7 +6,7 @@ require (
 	github.com/escahttp/esca v0.1.0
 	github.com/escahttp/esca/server v0.1.0
 	github.com/fasthttp/websocket v1.5.12
-	github.com/gobwas/ws v1.5.0
+	github.com/gobwas/ws v1.4.0
 	github.com/gofiber/fiber/v2 v2.52.9
 	github.com/panjf2000/gnet/v2 v2.10.0
 	github.com/summerwind/h2spec v2.2.1+incompatible
@@ -16,6 +16,7 @@ require (
 require (
 	github.com/fatih/color v1.19.0 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/pool v0.2.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
