@@ -9,11 +9,11 @@ PKGS     := github.com/escahttp/esca/... # of all modules that go.work ties
 MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers overload soak bench bench-quick clean \
+.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers overload soak bench bench-quick dist test-dist test-deb clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
 
 help:        ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build   ## build escahttp and serve ROOT (default: the welcome site) on ADDR (default :8080)
 	./bin/escahttp --addr=$(ADDR) $(ROOT)
@@ -99,6 +99,15 @@ bench:       ## measure esca beside its peers, into bench-report/ (needs wrk, gc
 
 bench-quick: ## the most telling part of it, in five minutes
 	$(GO) run ./bench -quick -starts 1
+
+dist:        ## a release in bin/dist: programs, SBOMs, Debian packages, checksums
+	GO=$(GO) cmd/escahttp/deploy/dist bin/dist
+
+test-dist:   ## that a release built twice, in two places, is the same bytes (some minutes)
+	GO=$(GO) cmd/escahttp/deploy/test-dist
+
+test-deb:    ## its Debian packages in a clean chroot: install, serve, build the module, remove (root)
+	GO=$(GO) cmd/escahttp/deploy/test-deb
 
 preload:     ## build bin/preload/libesca.so and esca-run, for servers in C (x86-64)
 	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload

@@ -265,6 +265,13 @@ func TestGoInstall(t *testing.T) {
 // the changelog begins with, and what is tested in the tree is what each has alone.
 func TestModulesAgree(t *testing.T) {
 	version, directive := workVersion(t), goDirective(t)
+	changes, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := regexp.MustCompile(`(?m)^## (\S+?),? `).FindSubmatch(changes); m == nil || "v"+string(m[1]) != version {
+		t.Errorf("CHANGELOG.md does not begin with %s, at which go.work replaces the modules by the tree", version)
+	}
 	work, err := os.ReadFile("go.work")
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,11 @@ func newWorkspace() (*workspace, error) {
 	}
 	ws := &workspace{dir, esca}
 	work := "go " + strings.TrimPrefix(runtime.Version(), "go") + "\n\nuse " + esca + "\nuse " + filepath.Join(esca, "server") + "\n"
+	replaced, err := ws.replaced()
+	if err != nil {
+		return nil, err
+	}
+	work += replaced
 	for _, p := range peers {
 		if err := ws.copy(p); err != nil {
 			ws.remove()
@@ -40,6 +45,17 @@ func newWorkspace() (*workspace, error) {
 		work += "use ./" + p.name + "\n"
 	}
 	return ws, os.WriteFile(filepath.Join(dir, "go.work"), []byte(work), 0o644)
+}
+
+// replaced is what esca's go.work says of the versions at which its modules require each other.
+func (ws *workspace) replaced() (all string, err error) {
+	text, err := os.ReadFile(filepath.Join(ws.esca, "go.work"))
+	for line := range strings.Lines(string(text)) {
+		if what, to, ok := strings.Cut(strings.TrimSpace(line), " => ."); ok {
+			all += "replace " + what + " => " + filepath.Join(ws.esca, to) + "\n"
+		}
+	}
+	return all, err
 }
 
 func (ws *workspace) remove() {
