@@ -10,7 +10,7 @@ MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers overload soak bench bench-quick dist test-dist test-deb clean \
-  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
+  kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-peers-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
 
 help:        ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -144,6 +144,9 @@ kmod-lint:   ## the module's source: W=1, sparse, checkpatch
 
 test-vm:     ## the module, and conn and server on it, in QEMU on Debian's 6.1 and 6.12
 	@kmodule/vm/run 6.1 6.12
+
+test-peers-vm: ## a part of fasthttp's and gnet's own tests on the module, in QEMU
+	@ESCA_VM_ONLY='^load|^peers' GO=$(GO) kmodule/vm/run 6.12
 
 test-vm-debug: ## the same on kernels built with KASAN, lockdep, kmemleak and KCSAN (built once: half an hour)
 	@kmodule/vm/run debug-kasan debug-kcsan

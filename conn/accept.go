@@ -23,6 +23,8 @@ type accepts struct {
 	again   bool    // the kernel's queue was not emptied, and may be now
 	full    bool    // it was not, as nobody fetches what was accepted: Listener.fetch has it go on
 	retryAt int64   // when to try again after a pause; 0: not paused
+	files   int     // descriptors that the process may have
+	sparing bool    // it may soon have few left: see reserve.go
 	fresh   []*Conn // accepted, Handler.Open not yet called
 	logged  int64   // when a pause was last reported
 
@@ -33,10 +35,11 @@ type accepts struct {
 func (l *loop) listen(ln *Listener, fd int32) error {
 	l.gens = (l.gens + 1) & poller.GenMask
 	a := &l.accepts
-	a.ln, a.fd, a.gen = ln, fd, l.gens
+	a.ln, a.fd, a.gen, a.files = ln, fd, l.gens, filesAllowed()
 	if ln.handler != nil {
 		l.sh.SetInterest(fd, a.gen, poller.HarvestAccept)
 	}
+	l.spare(fd)
 	// Exclusive, as loops may share one socket: a connection wakes one of them.
 	return l.ep.Add(fd, a.gen, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE)
 }
@@ -46,10 +49,15 @@ func (l *loop) accepted(ev *poller.Event) {
 	a := &l.accepts
 	n := ev.N
 	if ev.Slot >= 0 {
+		most := int32(0)
 		for _, r := range l.sh.AcceptedIn(ev.Slot, n) {
+			most = max(most, r.FD)
 			l.place(arrival{r.FD, sockaddrOf(&r), a.ln})
 		}
 		l.sh.FreeSlot(ev.Slot)
+		if !a.sparing {
+			l.spare(most)
+		}
 	}
 	a.again = ev.Err == 0 && (ev.Slot < 0 || int(n) == l.sh.SlotSize/poller.AcceptedSize)
 	if ev.Err != 0 {
@@ -64,19 +72,26 @@ func (l *loop) acceptMore(me uint64) bool {
 		a.retryAt, a.again = 0, true
 	}
 	if a.again && a.retryAt == 0 && a.fd >= 0 {
-		l.acceptSome(128)
+		l.acceptSome(128, true)
 	}
 	return l.openFresh(me)
 }
 
-// acceptSome accepts up to most connections by direct calls.
-func (l *loop) acceptSome(most int) {
+// acceptSome accepts up to most connections by direct calls; keep: but for those whose
+// descriptors are in the reserve.
+func (l *loop) acceptSome(most int, keep bool) {
 	a := &l.accepts
 	a.again = false
 	f := l.getFrame(nil)
 	defer l.putFrame(f)
 	r := &a.rec
 	for range most {
+		if keep && a.sparing {
+			if err := l.reserved(); err != nil {
+				l.pauseAccepting(err)
+				return
+			}
+		}
 		if a.ln.handler == nil && !a.ln.reserve() {
 			a.full = true
 			a.ln.queue.full.Store(true)
@@ -94,6 +109,9 @@ func (l *loop) acceptSome(most int) {
 		case 0:
 			r.FD = int32(f.Ret)
 			l.place(arrival{r.FD, sockaddrOf(r), a.ln})
+			if !a.sparing {
+				l.spare(r.FD)
+			}
 			continue
 		case unix.EAGAIN:
 		case unix.EINTR, unix.ECONNABORTED:
@@ -109,14 +127,14 @@ func (l *loop) acceptSome(most int) {
 }
 
 // pauseAccepting rests, and says so once a minute.
-func (l *loop) pauseAccepting(errno unix.Errno) {
+func (l *loop) pauseAccepting(why error) {
 	a := &l.accepts
 	now := clockNow()
 	a.again, a.retryAt = false, now+int64(acceptPause)
 	if a.logged == 0 || now-a.logged > int64(time.Minute) {
 		a.logged = now
 		l.logf("accepting on %s pauses: %v (%d connections are open here; raise the limit of open files, or lower the number of connections)",
-			a.ln.addr, errno, l.open)
+			a.ln.addr, why, l.open)
 	}
 }
 
@@ -181,7 +199,7 @@ func (l *loop) stopListening() {
 	// connection that came in between would have woken us alone, in vain.
 	l.ep.Remove(a.fd)
 	if a.ln.handler != nil {
-		l.acceptSome(1 << 20)
+		l.acceptSome(1<<20, false)
 	}
 	unix.Close(int(a.fd))
 	a.fd, a.again, a.retryAt = -1, false, 0

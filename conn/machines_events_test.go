@@ -8,7 +8,8 @@ import (
 	"github.com/escahttp/esca/poller"
 )
 
-// event is something that can happen. It reports whether it can, at present.
+// event is something that can happen. It reports whether it can, at present; if it
+// cannot, it changes nothing.
 type event struct {
 	name string
 	do   func(w *world) bool
@@ -23,8 +24,15 @@ func events() (evs []event) {
 		return p
 	}
 	writable := func(w *world) bool {
-		return w.c.writable() == nil && !w.c.out.locked && w.writes < w.most
+		return !w.c.writeLate() && w.c.writable() == nil && !w.c.out.locked && w.writes < w.most
 	}
+	add("write behind the deadline", func(w *world) bool {
+		if !w.c.writeLate() || w.c.out.told {
+			return false
+		}
+		w.c.writable()
+		return w.c.out.told
+	})
 	add("write", func(w *world) bool {
 		if !writable(w) {
 			return false

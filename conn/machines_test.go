@@ -171,9 +171,9 @@ func (w *world) key() string {
 // check is what holds in every state.
 func (w *world) check() {
 	o, e := &w.c.out, &w.c.end
-	is := func(so bool, what string) {
+	is := func(so bool, what string, args ...any) {
 		if !so {
-			w.errorf("%s", what)
+			w.errorf(what, args...)
 		}
 	}
 	is(strings.HasPrefix(string(w.wrote), string(w.sent)), "what was sent is not what was written, in order")
@@ -192,7 +192,7 @@ func (w *world) check() {
 		is(len(o.backlog) == 0 && o.err != nil, "failed, and has bytes or no error")
 	}
 	if o.state != outFailed && !w.closed {
-		is(len(w.sent)+w.c.pending() == len(w.wrote) || w.l.phase == phaseCrossing, fmt.Sprintf("of %d bytes %d are sent and %d to be", len(w.wrote), len(w.sent), w.c.pending()))
+		is(len(w.sent)+w.c.pending() == len(w.wrote) || w.l.phase == phaseCrossing, "of %d bytes %d are sent and %d to be", len(w.wrote), len(w.sent), w.c.pending())
 	}
 	if w.c.burst.paused && e.state == endOpen {
 		is(w.c.in.state >= inHeld && w.c.in.slot < 0, "paused, and takes input in, or a slot")
@@ -322,26 +322,31 @@ func walk(t *testing.T, fresh bool, mostWrites, least int) {
 	for tried := 0; len(todo) > 0; tried++ {
 		p := todo[0]
 		todo = todo[1:]
+		there := false
 		for i := range evs {
-			w.begin(fresh, mostWrites)
-			for _, j := range p {
-				evs[j].do(w)
+			if !there {
+				w.begin(fresh, mostWrites)
+				for _, j := range p {
+					evs[j].do(w)
+				}
 			}
-			from := w.c.out.state
-			if !evs[i].do(w) {
+			from, fate := w.c.out.state, w.fate
+			if there = !evs[i].do(w); there { // what cannot happen changes nothing
+				w.fate = fate
 				continue
 			}
 			met[fmt.Sprint(from, evs[i].name)] = true
 			w.check()
 			q := append(append(path{}, p...), i)
 			key := w.key()
-			if len(w.errors) == 0 {
+			isNew := !known[key]
+			if len(w.errors) == 0 && isNew {
 				w.settle()
 			}
 			if len(w.errors) > 0 {
 				t.Fatalf("after %s%s", names(q), strings.Join(w.errors, "; "))
 			}
-			if !known[key] {
+			if isNew {
 				known[key] = true
 				todo = append(todo, q)
 			}

@@ -13,6 +13,7 @@
 // modules come from the module cache and are copied to a directory that is removed.
 //
 //	go run ./server/peers [-keep] [-v] [-only RUN] [-run TESTS] [-race=false]
+//	go run ./server/peers -build DIR
 package main
 
 import (
@@ -36,10 +37,18 @@ var (
 	run     = flag.String("run", "", "regular expression of the tests wanted")
 	atOnce  = flag.Int("p", 2*runtime.NumCPU(), "test binaries at once")
 	race    = flag.Bool("race", true, "with the race detector")
+	into    = flag.String("build", "", "only build the test binaries, static and without the race detector, into this directory, for another machine")
 )
 
 func main() {
 	flag.Parse()
+	if *into != "" {
+		if err := buildInto(*into); err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	began := time.Now()
 	bad, err := all()
 	if err != nil {
@@ -51,6 +60,25 @@ func main() {
 		fmt.Printf("%d tests pass on the original, and not on esca: they are a fault, or belong in server/peers/differences.txt\n", bad)
 		os.Exit(1)
 	}
+}
+
+// buildInto builds the test binaries of all peers into dir.
+func buildInto(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	ws, err := newWorkspace()
+	if err != nil {
+		return err
+	}
+	defer ws.remove()
+	for _, p := range peers {
+		if err := ws.compile(p, filepath.Join(dir, p.name+".test"), "-race=false"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // all runs everything, and returns how many tests differ that are not known to.

@@ -124,10 +124,8 @@ func (ws *workspace) copy(p peer) error {
 // build builds p's tests.
 func (ws *workspace) build(p peer) (*binary, error) {
 	b := &binary{peer: p, file: filepath.Join(ws.dir, p.name+".test"), source: filepath.Join(ws.dir, p.name), ws: ws}
-	cmd := ws.command(b.source, "go", "test", "-c", "-o", b.file, fmt.Sprintf("-race=%v", *race), ".")
-	cmd.Env = append(cmd.Env, "GOWORK="+filepath.Join(ws.dir, "go.work"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the tests of %s: %w\n%s", p.module, err, out)
+	if err := ws.compile(p, b.file, fmt.Sprintf("-race=%v", *race)); err != nil {
+		return nil, err
 	}
 	out, err := ws.command(b.source, b.file, "-test.list=^Test").Output()
 	if err != nil {
@@ -145,6 +143,19 @@ func (ws *workspace) build(p peer) (*binary, error) {
 		}
 	}
 	return b, nil
+}
+
+// compile builds p's tests as file. Without the race detector that is a static program.
+func (ws *workspace) compile(p peer, file, race string) error {
+	cmd := ws.command(filepath.Join(ws.dir, p.name), "go", "test", "-c", "-o", file, race, ".")
+	cmd.Env = append(cmd.Env, "GOWORK="+filepath.Join(ws.dir, "go.work"))
+	if race == "-race=false" {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the tests of %s: %w\n%s", p.module, err, out)
+	}
+	return nil
 }
 
 var declaration = regexp.MustCompile(`(?m)^func (Test\w+)\(`)

@@ -45,7 +45,8 @@ func preconditions(r Request, v *Version, tag []byte) int {
 // ifRange reports whether a Range header counts: there is no If-Range, or it names this
 // version by a strong tag. A date never does (section 13.1.5): it counts only where the
 // server knows that the file has not changed twice within that second, or kept its date as
-// it changed, and no file system tells. Whoever has a date from here has a tag too.
+// it changed, and no file system tells. Whoever has a date from here has a tag as well, but
+// where tags are off.
 func ifRange(r Request, v *Version) bool {
 	value := r.Header("If-Range")
 	return len(value) == 0 || value[0] == '"' && bytes.Equal(value, v.etag)
