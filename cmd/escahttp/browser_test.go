@@ -79,6 +79,10 @@ func browsed(t *testing.T, flags ...string) (url string) {
 	put(t, site+"/files/empty/x", nil)
 	put(t, site+"/app/index.html", []byte(`<!doctype html><title>app</title><p id=p>nothing</p><script src="/app/app.js"></script>`))
 	put(t, site+"/app/app.js", []byte(`document.getElementById("p").textContent = location.pathname + " by " + performance.getEntriesByType("navigation")[0].nextHopProtocol + ", " + performance.getEntriesByType("resource").map(e => e.nextHopProtocol)`))
+	// A window of Chromium's is no narrower than 500 pixels.
+	for name, path := range map[string]string{"list": "/files/", "markdown": "/docs/README.md"} {
+		put(t, site+"/phone/"+name+".html", []byte(`<!doctype html><meta name="color-scheme" content="light dark"><body style="margin: 0"><iframe src="`+path+`" style="border: 0" width="360" height="780" onload="document.title = 'width ' + frames[0].document.documentElement.scrollWidth"></iframe>`))
+	}
 	put(t, site+"/404.html", []byte(`<!doctype html><title>404</title><h1>There is no such page</h1>`))
 	p := launch(t, nil, nil, append([]string{"--tls-cert=" + d + "/c", "--tls-key=" + d + "/k", "--list", "--archive", "--markdown", "--security-headers", site}, flags...)...)
 	return "https://" + p.addr
@@ -95,6 +99,8 @@ func TestBrowser(t *testing.T) {
 		{listing + "/files/?sort=size&order=desc", []string{`aria-sort="descending"`}, nil},
 		{listing + "/docs/README.md", []string{`<h1 id="a-title">A title</h1>`, "<table>", "raw HTML omitted"}, []string{"alert(1)"}},
 		{listing + "/app/", []string{"/app/ by h2, h2"}, []string{"nothing"}},
+		{listing + "/phone/list.html", []string{"<title>width 360</title>"}, nil},
+		{listing + "/phone/markdown.html", []string{"<title>width 360</title>"}, nil},
 		{listing + "/no/such/page", []string{"There is no such page"}, nil},
 		{browsed(t, "--spa=/app/index.html") + "/users/7", []string{"/users/7 by h2, h2"}, nil},
 	} {
@@ -116,22 +122,20 @@ func TestBrowser(t *testing.T) {
 func TestBrowserScreenshots(t *testing.T) {
 	b := openBrowser(t)
 	url := browsed(t)
-	for _, page := range []struct{ path, name string }{{"/files/", "list"}, {"/docs/README.md", "markdown"}} {
-		for _, window := range []struct {
-			name          string
-			width, height int
-		}{{"desktop", 1100, 800}, {"phone", 500, 900}} {
-			for _, dark := range []bool{false, true} {
-				name := fmt.Sprintf("%s-%s-light", page.name, window.name)
-				if dark {
-					name = strings.Replace(name, "light", "dark", 1)
-				}
-				img := b.screenshot(t, url+page.path, name, window.width, window.height, dark)
-				at := img.Bounds().Min
-				ground := color.GrayModel.Convert(img.At(at.X+1, at.Y+1)).(color.Gray).Y
-				if dark != (ground < 64) || !dark && ground < 192 {
-					t.Errorf("%s: its ground is of %d", name, ground)
-				}
+	for _, page := range []struct {
+		path, name string
+		width      int
+	}{{"/files/", "list-desktop", 1100}, {"/phone/list.html", "list-phone", 500}, {"/docs/README.md", "markdown-desktop", 1100}, {"/phone/markdown.html", "markdown-phone", 500}} {
+		for _, dark := range []bool{false, true} {
+			name := page.name + "-light"
+			if dark {
+				name = page.name + "-dark"
+			}
+			img := b.screenshot(t, url+page.path, name, page.width, 800, dark)
+			at := img.Bounds().Min
+			ground := color.GrayModel.Convert(img.At(at.X+1, at.Y+1)).(color.Gray).Y
+			if dark != (ground < 64) || !dark && ground < 192 {
+				t.Errorf("%s: its ground is of %d", name, ground)
 			}
 		}
 	}
