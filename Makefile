@@ -9,7 +9,7 @@ PKGS     := github.com/escahttp/esca/... # of all modules that go.work ties
 MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers overload soak bench bench-quick dist test-dist test-deb clean \
+.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers test-browser overload soak bench bench-quick dist test-dist test-deb clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-peers-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
 
 help:        ## this list
@@ -87,6 +87,12 @@ nettest:     ## golang.org/x/net/nettest over Conn, GOMAXPROCS 1, 2 and 4, 20 ti
 
 test-peers:  ## fasthttp's and gnet's own tests with their servers on esca (fifteen minutes; needs iproute2)
 	$(GO) run ./server/peers
+
+test-browser: ## escahttp's pages, and HTTP/2, in headless Chromium (installs Debian's chromium where it is missing)
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+	  { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
+	ESCA_REQUIRE=chromium $(GO) test -count=1 -run 'TestBrowser|TestH2Programs/.*/chromium' ./cmd/escahttp ./server
 
 overload:    ## 10,000 connections, slow readers and the like, without the race detector
 	$(GO) test -count=1 -run Overload -v ./server

@@ -132,7 +132,7 @@ func TestArchive(t *testing.T) {
 	if got := a.field("Content-Disposition"); got != `attachment; filename="d.tar.zst"` || string(a.ContentType) != "application/zstd" || a.field("Cache-Control") != "no-cache" || a.field("ETag") != "" {
 		t.Error(got, a.Fields)
 	}
-	if page := s.ask(t, "d/"); !strings.Contains(string(page.Text), `<a href="?format=zip" download>zip</a> <a href="?format=tar.zst" download>`) {
+	if page := s.ask(t, "d/"); !strings.Contains(string(page.Text), `<a href="?format=zip" download>zip</a>, <a href="?format=tar.zst" download>`) {
 		t.Errorf("%s", page.Text)
 	}
 	if page := serve(t, Options{List: true}).ask(t, "?format=zip"); page.Stream != nil || strings.Contains(string(page.Text), "format=zip") {

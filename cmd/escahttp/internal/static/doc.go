@@ -5,6 +5,8 @@
 //	Handler     the chain of steps that a request goes through, in order
 //	find        path → version; encodings: Accept-Encoding → the version or a coded one;
 //	            conditions: If-Match and its kin; ranges: Range
+//	archive     a folder in one file: the walk says what is in it, the stream is the body
+//	markdown    Markdown as a page, which is kept like what is coded
 //	Answer      what they have decided, and Body, which sends it
 //	files       name → version: small ones in memory, larger ones as a copy in
 //	            memory behind a descriptor, the largest as the open file
