@@ -59,7 +59,7 @@ func (e *encodings) Decide(r Request, a *Answer) bool {
 			}
 			beside &^= 1 << c
 		} else {
-			if e.make(a, c) {
+			if e.make(r, a, c) {
 				return false
 			}
 			w.coding[c] = 0
@@ -150,7 +150,7 @@ func (e *encodings) encodable(v *Version) bool {
 // make makes what the answer's version is, coded by c, what is sent: from the cache, or
 // encoded now. It does not if all who may encode are at it, nor if it saves nothing, nor
 // while the file is still being written to.
-func (e *encodings) make(a *Answer, c int) bool {
+func (e *encodings) make(r Request, a *Answer, c int) bool {
 	v := a.Version
 	a.beside = appendDerived(a.beside[:0], a.file, c)
 	n := e.files.derived(a.beside, v)
@@ -161,6 +161,10 @@ func (e *encodings) make(a *Answer, c int) bool {
 		if n = e.encode(v, string(a.beside), c); n == nil {
 			return false
 		}
+	}
+	// A copy in memory need not be looked at for each request, as the file itself is.
+	if a.again {
+		v = e.files.copied(v, a.file, r.Time())
 	}
 	a.Version = n
 	a.coded(c, v.etag)

@@ -192,6 +192,24 @@ func TestCodedVersionsFollowTheFile(t *testing.T) {
 	}
 }
 
+// What a file is made of that is asked for coded, again and again, is not the file itself,
+// which would be looked at for each request.
+func TestSourceOfWhatIsCodedIsCopied(t *testing.T) {
+	o := allCodings
+	o.Revalidate = time.Hour
+	s := serve(t, o)
+	s.write(t, "f.txt", bytes.Repeat([]byte("a line of it\n"), 2000))
+	s.settled(t, "f.txt")
+	for range 3 {
+		s.ask(t, "f.txt", "Accept-Encoding", "gzip")
+	}
+	s.files.mu.RLock()
+	defer s.files.mu.RUnlock()
+	if v := s.files.known["f.txt"]; v == nil || v.itself() {
+		t.Errorf("%+v", v)
+	}
+}
+
 // What is decoded is no larger than what may be kept, and is not tried again.
 func TestDecodedWouldNotFit(t *testing.T) {
 	o := allCodings
