@@ -57,7 +57,6 @@ func TestCaddyIsInItsOwnModule(t *testing.T) {
 
 // A side whose module cannot be had is missing, and says in one line how to have it.
 func TestModuleThatCannotBeHad(t *testing.T) {
-	t.Setenv("GOFLAGS", "-mod=mod")
 	t.Setenv("GOPROXY", "off")
 	t.Setenv("GOMODCACHE", t.TempDir())
 	w := &workshop{dir: t.TempDir(), made: map[string]error{}}

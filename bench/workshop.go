@@ -167,6 +167,13 @@ func (w *workshop) goBuildModule(dir string) (string, error) {
 }
 
 func projectRoot() (string, error) {
+	// The workspace is asked for first: to list a module, all that it ties have to be there.
+	if out, err := exec.Command("go", "env", "GOWORK").Output(); err == nil {
+		root := filepath.Dir(strings.TrimSpace(string(out)))
+		if _, err := os.Stat(filepath.Join(root, "bench", "go.mod")); err == nil {
+			return root, nil
+		}
+	}
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		return "", fmt.Errorf("go list -m %s: %w", module, err)
