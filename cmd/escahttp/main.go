@@ -1,7 +1,10 @@
 // Command escahttp serves static files on esca's loops.
 //
-//	escahttp [flags] [ROOT]
-//	escahttp backends
+//	escahttp [flags] [ROOT]               serves; escahttp serve --help lists the flags
+//	escahttp check [flags] [ROOT]         says whether flags, configuration and files are good
+//	escahttp backends                     says how system calls can be executed here
+//	escahttp completion bash|zsh|fish
+//	escahttp man
 //
 // It exits with status 2 if it was called wrongly, and 1 if it could not serve.
 package main

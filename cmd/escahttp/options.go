@@ -138,7 +138,7 @@ func parse(args []string) (run func(*errlog.Log) error, err error) {
 func newParser(o *options, more ...kong.Option) (*kong.Kong, error) {
 	k, err := kong.New(o, append(more,
 		kong.Name("escahttp"),
-		kong.Description("A static file server on the esca network runtime. Each flag can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
+		kong.Description("A static file server on the esca network runtime. \"escahttp DIR\" serves what is beneath DIR. Each flag (\"escahttp serve --help\" lists them) can also be set as ESCAHTTP_NAME in the environment, or in a file (--config)."),
 		kong.Vars{"version": "escahttp " + version()},
 	)...)
 	if err == nil {
@@ -170,13 +170,15 @@ func parseOptions(args []string, more ...kong.Option) (o *options, command strin
 		}
 	}
 	ctx, err := k.Parse(args)
-	switch {
-	case exited:
+	if exited {
 		return nil, "", nil
-	case err != nil && file.locate(err) != err:
-		return nil, "", usageError{file.locate(err)}
-	case err != nil:
-		return nil, "", usageError{fmt.Errorf("%w (escahttp serve --help lists the flags)", err)}
+	}
+	if err != nil {
+		err = plainly(err)
+		if there := file.locate(err); there != err {
+			return nil, "", usageError{there}
+		}
+		return nil, "", usageError{withHelp(err, args)}
 	}
 	command = ctx.Command()
 	s := &o.Serve
@@ -245,7 +247,11 @@ func (s *serveCmd) check() error {
 	if s.Root == "" {
 		return nil
 	}
-	return checkRoot(s.Root)
+	err := checkRoot(s.Root)
+	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(s.Root, "/.") {
+		return fmt.Errorf("%w, or a command, which escahttp --help lists", err)
+	}
+	return err
 }
 
 func (s *serveCmd) checkBackend() error {
@@ -265,11 +271,20 @@ func (s *serveCmd) checkBackend() error {
 	return fmt.Errorf("--backend=%s: there is no such backend: give one of %s", s.Backend, strings.Join(names, ", "))
 }
 
+// noRoot is the name of a ROOT that is not there.
+type noRoot string
+
+func (r noRoot) Error() string {
+	return fmt.Sprintf("ROOT %s does not exist: give a directory to serve", string(r))
+}
+
+func (noRoot) Unwrap() error { return os.ErrNotExist }
+
 func checkRoot(root string) error {
 	fi, err := os.Stat(root)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("ROOT %s does not exist: give a directory to serve", root)
+		return noRoot(root)
 	case err != nil:
 		return fmt.Errorf("ROOT: %w", err)
 	case !fi.IsDir():

@@ -85,6 +85,15 @@ func (t *site) becomeUser() error {
 	if err := u.Drop(); err != nil {
 		return err
 	}
+	roots, err := t.roots()
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if err := checkRoot(root); err != nil {
+			return err
+		}
+	}
 	t.out.Printf("from here on as user %s", u)
 	return nil
 }
@@ -188,24 +197,29 @@ func folders(files ...string) (names []string) {
 	return names
 }
 
+// roots are the directories that are served.
+func (s *serveCmd) roots() (roots []string, err error) {
+	if s.Root != "" {
+		roots = append(roots, s.Root)
+	}
+	rules, err := s.hostRules()
+	for _, h := range rules {
+		roots = append(roots, h.root)
+	}
+	return roots, err
+}
+
 // reaches returns an error if the sandbox keeps the process from what s serves: to open a
 // folder as such is always allowed, and it would be noticed by who asks for a file.
 func (t *site) reaches(s *serveCmd) error {
 	if t.Sandbox == "off" {
 		return nil
 	}
-	rules, err := s.hostRules()
+	roots, err := s.roots()
 	if err != nil {
 		return err
 	}
-	roots := []string{s.Root}
-	for _, h := range rules {
-		roots = append(roots, h.root)
-	}
 	for _, root := range roots {
-		if root == "" {
-			continue
-		}
 		f, err := os.Open(root)
 		if err != nil {
 			return t.outOfSandbox(fmt.Errorf("ROOT: %w", err))

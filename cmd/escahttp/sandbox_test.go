@@ -100,6 +100,13 @@ func TestUser(t *testing.T) {
 	if err := os.Chmod(d+"/site/mine.txt", 0o600); err != nil {
 		t.Fatal(err)
 	}
+	put(t, d+"/closed/a.txt", nil)
+	if err := os.Chmod(d+"/closed", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := escahttp("--user=nobody", d+"/closed").CombinedOutput(); err == nil || !strings.Contains(string(out), "--user: ROOT "+d+"/closed may not be entered by this user") {
+		t.Errorf("a ROOT that nobody may enter: %v, %s", err, out)
+	}
 	p := launch(t, nil, nil, "--user=nobody", "--sandbox=required", d+"/site")
 	p.answers(t, []ask{{"/a.txt", nil, 200, "contents", nil}, {"/mine.txt", nil, 403, "*", nil}})
 	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(p.Process.Pid) + "/task/*/status")

@@ -74,7 +74,7 @@ func New(o Options) (*Manager, error) {
 	if o.ServerCA != "" {
 		pem, err := os.ReadFile(o.ServerCA)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the authority's own certificate: %w", err)
 		}
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
