@@ -121,7 +121,7 @@ preload:     ## build bin/preload/libesca.so and esca-run, for servers in C (x86
 preload-install: ## install them under PREFIX (default /usr/local)
 	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload install
 
-preload-soak: ## its tests with SEEDS (default 1000) seeds of short sends: an hour
+preload-soak: ## its tests with SEEDS (default 1000) seeds of short sends: ten minutes
 	@kmodule/preload/preloadtest/setup
 	ESCA_REQUIRE=preload ESCA_PRELOAD_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 3h ./kmodule/preload/preloadtest
 

@@ -244,6 +244,8 @@ func freePort(t *testing.T) int {
 // runs fails if it is not the executor that it was to be.
 func (p *process) runs(m mode) {
 	p.t.Helper()
+	// It says so before it listens, but what it says has a way of its own.
+	eventually(p.t, "it says which executor it has", func() bool { return strings.Contains(p.out.String(), "esca: ") })
 	if out := p.out.String(); !strings.Contains(out, "esca: "+m.executor) {
 		p.t.Fatalf("it is not %s: %s", m.executor, out)
 	}
