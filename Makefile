@@ -7,7 +7,7 @@ SEEDS    ?= 1000
 STATIC   := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 PKGS     := github.com/escahttp/esca/... # of all modules that go.work ties
 MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LINKED   := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers test-browser overload soak bench bench-quick dist test-dist test-deb clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-peers-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
@@ -16,10 +16,10 @@ help:        ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build   ## build escahttp and serve ROOT (default: the welcome site) on ADDR (default :8080)
-	./bin/escahttp --addr=$(ADDR) $(ROOT)
+	./bin/escahttp --addr=$(ADDR) $(if $(ROOT),'$(ROOT)')
 
 build:       ## build bin/escahttp
-	$(GO) build -ldflags "-X main.linked=$(VERSION)" -o bin/escahttp ./cmd/escahttp
+	$(GO) build -ldflags "-X main.linked=$(LINKED)" -o bin/escahttp ./cmd/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_REQUIRE=preload,curl,nghttp,h2load,haproxy,systemd-socket-activate ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)

@@ -142,7 +142,7 @@ func TestReadmeConsole(t *testing.T) {
 		// The site is another, the port the kernel's, the backend this machine's.
 		pattern := regexp.QuoteMeta(strings.TrimSpace(want))
 		for from, to := range map[string]string{
-			regexp.QuoteMeta("/path/to/site"): regexp.QuoteMeta(site), regexp.QuoteMeta("[::]:8080"): `\S+:\d+`,
+			regexp.QuoteMeta("/path/to/site"): regexp.QuoteMeta(site), regexp.QuoteMeta("localhost:8080"): `\S+:\d+`,
 			regexp.QuoteMeta("uring (kmod: unavailable: no /dev/esca: the module is not loaded (make kmod-load))"): `\w+( \(.*\))?`,
 		} {
 			if !strings.Contains(pattern, from) {

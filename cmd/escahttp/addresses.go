@@ -93,7 +93,7 @@ func (s *serveCmd) checkAddresses() error {
 	case s.SocketMode.set && !unix:
 		return errors.New("--socket-mode is for unix sockets: give --addr=unix:PATH as well")
 	case s.HTTPSRedirect && !secure && s.HTTPSPort == defaultHTTPSPort:
-		return errors.New("--https-redirect leads nowhere: nothing speaks TLS here: give --tls-cert and --tls-key, or --acme, or --https-port of who does")
+		return errors.New("--https-redirect leads nowhere: nothing speaks TLS here: give --tls-cert and --tls-key, or --acme, or the --https-port of the server that does")
 	case s.HTTPSPort < 1 || s.HTTPSPort > 65535:
 		return fmt.Errorf("--https-port=%d: give a port from 1 to 65535", s.HTTPSPort)
 	}

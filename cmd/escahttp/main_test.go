@@ -218,7 +218,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"redirect's host", []string{"--redirect=/a/* https://$1/"}, 2, "clients could choose"},
 		{"redirect's status", []string{"--redirect=/a /b 200"}, 2, "307"},
 		{"rewrite", []string{"--rewrite=~( /b"}, 2, "no regular expression"},
-		{"rewrite's group", []string{"--rewrite=/a/* /$2"}, 2, "has 1 stars"},
+		{"rewrite's group", []string{"--rewrite=/a/* /$2"}, 2, "there is a $2, but the stars and groups of FROM are 1"},
 		{"media type", []string{"--mime-type=foo text/plain"}, 2, "--mime-type: "},
 		{"fallback", []string{"--spa=index.html"}, 2, "--spa=index.html"},
 		{"index", []string{"--index=a/b"}, 2, "--index=a/b"},

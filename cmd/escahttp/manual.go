@@ -50,7 +50,8 @@ func (*manCmd) run(*errlog.Log) error {
 	}
 	p.Man(os.Stdout, [][]string{
 		{"SIGNALS", "SIGHUP: the configuration and certificates are read again, the access log is reopened, and all files are looked at anew.",
-			"SIGTERM, SIGINT: no more connections are taken, and requests that have begun may finish within --shutdown-timeout; a second one ends them."},
+			"SIGTERM, SIGINT: no more connections are taken, and requests that have begun may finish within --shutdown-timeout; a second one ends them.",
+			"SIGUSR2: the program is started anew, as it is on disk now, gets the listening sockets, and takes this one's place without a lost request."},
 		{"EXIT STATUS", "0: it was asked to stop, and has. 1: it could not serve, or not all requests could finish when it was asked twice. 2: it was called wrongly."},
 		{"EXAMPLES", "escahttp --list .", "escahttp --addr=:443 --listen=http://:80 --https-redirect --tls-cert=cert.pem --tls-key=key.pem /srv/site"},
 	})

@@ -45,7 +45,7 @@ type serveCmd struct {
 	Loops         int          `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
 	TLSCert       string       `name:"tls-cert" env:"ESCAHTTP_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate file (PEM). It is read again when it changes, and on SIGHUP."`
 	TLSKey        string       `name:"tls-key" env:"ESCAHTTP_TLS_KEY" placeholder:"FILE" help:"The certificate's key file (PEM)."`
-	Host          lines        `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to who asks for the host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
+	Host          lines        `env:"ESCAHTTP_HOST" placeholder:"RULE" help:"NAMES ROOT [CERT KEY]: serve ROOT to clients that ask for a host of one of NAMES, such as 'example.org,*.example.org /srv/example', with a certificate of its own where one is given. May be repeated; ROOT of the command line is for all others."`
 	ACME          string       `name:"acme" env:"ESCAHTTP_ACME" placeholder:"NAMES" help:"Have certificates made for these hosts, separated by commas, by an authority that speaks ACME (HTTP-01 or TLS-ALPN-01), whose terms you agree to by that."`
 	ACMEDir       string       `name:"acme-dir" env:"ESCAHTTP_ACME_DIR" placeholder:"DIR" help:"Where they are kept. Default: acme in $STATE_DIRECTORY, or escahttp/acme in $XDG_STATE_HOME or ~/.local/state."`
 	ACMEEmail     string       `name:"acme-email" env:"ESCAHTTP_ACME_EMAIL" placeholder:"ADDRESS" help:"Where the authority may write to."`
@@ -67,7 +67,7 @@ type serveCmd struct {
 	List        bool   `env:"ESCAHTTP_LIST" help:"List folders that have no index, as a page or as JSON (?format=json, or Accept)."`
 	Archive     bool   `env:"ESCAHTTP_ARCHIVE" help:"Send folders that have no index as one file, by ?format=zip or ?format=tar.zst."`
 	ArchiveMiB  int64  `name:"archive-size" default:"1024" env:"ESCAHTTP_ARCHIVE_SIZE" placeholder:"MIB" help:"What the files in one may be of together, in MiB. Default: ${default}."`
-	Markdown    bool   `env:"ESCAHTTP_MARKDOWN" help:"Show Markdown as a page to who asks for HTML, as browsers do, or by ?format=html; ?format=source is the file."`
+	Markdown    bool   `env:"ESCAHTTP_MARKDOWN" help:"Show Markdown as a page to clients that ask for HTML, as browsers do, or by ?format=html; ?format=source is the file."`
 	Dotfiles    bool   `env:"ESCAHTTP_DOTFILES" help:"Serve what has a dot in front of its name. Without it only what is beneath /.well-known/ is."`
 	CleanURLs   bool   `name:"clean-urls" env:"ESCAHTTP_CLEAN_URLS" help:"Serve FILE.html at the address without .html too."`
 	SPA         string `name:"spa" env:"ESCAHTTP_SPA" placeholder:"PATH" help:"Serve the page at PATH, such as /index.html, for addresses at which there is nothing: for single-page applications."`

@@ -39,7 +39,7 @@ func (s *serveCmd) hostRules() (list []hostRule, err error) {
 		h := hostRule{names: strings.Split(f[0], ","), root: f[1]}
 		if len(f) == 4 {
 			if h.cert, h.key = f[2], f[3]; s.TLSCert == "" {
-				return nil, fmt.Errorf("--host: %q: a certificate needs --tls-cert and --tls-key, for who names no host", text)
+				return nil, fmt.Errorf("--host: %q: a certificate needs --tls-cert and --tls-key, for clients that name no host", text)
 			}
 		}
 		for _, n := range h.names {

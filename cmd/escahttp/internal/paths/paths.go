@@ -96,7 +96,7 @@ func template(to string, groups int) (parts []part, err error) {
 		case rest == "" || rest[0] < '1' || rest[0] > '9':
 			return nil, errors.New("there is a $ without a digit behind it: give $1 to $9, or $$ for a dollar")
 		case int(rest[0]-'0') > groups:
-			return nil, fmt.Errorf("there is a $%c, but FROM has %d stars or groups", rest[0], groups)
+			return nil, fmt.Errorf("there is a $%c, but the stars and groups of FROM are %d", rest[0], groups)
 		default:
 			parts = append(parts, part{group: int(rest[0] - '0')})
 		}
