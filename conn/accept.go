@@ -55,9 +55,7 @@ func (l *loop) accepted(ev *poller.Event) {
 			l.place(arrival{r.FD, sockaddrOf(&r), a.ln})
 		}
 		l.sh.FreeSlot(ev.Slot)
-		if !a.sparing {
-			l.spare(most)
-		}
+		l.spare(most)
 	}
 	a.again = ev.Err == 0 && (ev.Slot < 0 || int(n) == l.sh.SlotSize/poller.AcceptedSize)
 	if ev.Err != 0 {
@@ -109,9 +107,7 @@ func (l *loop) acceptSome(most int, keep bool) {
 		case 0:
 			r.FD = int32(f.Ret)
 			l.place(arrival{r.FD, sockaddrOf(r), a.ln})
-			if !a.sparing {
-				l.spare(r.FD)
-			}
+			l.spare(r.FD)
 			continue
 		case unix.EAGAIN:
 		case unix.EINTR, unix.ECONNABORTED:

@@ -28,6 +28,14 @@ func (ln *Listener) Dump() (s string) {
 	return s
 }
 
+// Spares reports whether the first loop asks before it accepts.
+func (ln *Listener) Spares() bool {
+	l := ln.group.loops[0]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.accepts.sparing
+}
+
 // Ended is closed when every loop of ln has ended.
 func (ln *Listener) Ended() <-chan struct{} { return ln.group.ended() }
 

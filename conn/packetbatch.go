@@ -54,6 +54,8 @@ type packetBatch struct {
 	used   int  // of buf
 	open   bool // the last message may be lengthened
 
+	splitBy unix.Errno // by which they could not leave as one message; 0: they were never to
+
 	size    [batchMessages]uint16 // of the first datagram of each
 	count   [batchMessages]uint16 // of datagrams
 	names   [batchMessages][poller.PacketName]byte
@@ -71,7 +73,9 @@ func newPacketBatch() *packetBatch {
 	return b
 }
 
-func (b *packetBatch) empty() { b.n, b.sent, b.failed, b.used, b.open = 0, 0, 0, 0, false }
+func (b *packetBatch) empty() {
+	b.n, b.sent, b.failed, b.used, b.open, b.splitBy = 0, 0, 0, 0, false, 0
+}
 
 // add copies a datagram p for name into b, with control messages if there are some.
 // Datagrams of at most longest bytes may share a message with what was added before.

@@ -372,6 +372,9 @@ func (s *packetSocket) result(b *packetBatch, ret int64) {
 		n, bytes := b.datagrams(int(ret))
 		pl.sent += n
 		s.l.stats.bytesOut += bytes
+		if b.sent == 0 && b.splitBy != 0 {
+			s.learn(b)
+		}
 		b.sent += int(ret)
 	case again(ret):
 		s.state = packetBlocked
@@ -413,14 +416,9 @@ func (s *packetSocket) failed(b *packetBatch, errno unix.Errno) {
 		b.failed = i + 1
 		return
 	}
-	switch errno {
-	case unix.EIO: // no checksums there
-		s.longest, s.narrow = 0, s.l.now+int64(narrowLasts)
-	case unix.EMSGSIZE, unix.EINVAL:
-		s.longest, s.narrow = min(s.longest, int(b.size[i])-1), s.l.now+int64(narrowLasts)
-	}
 	into := s.l.packets.batch()
 	b.split(i, into)
+	into.splitBy = errno
 	b.sent++
 	if b.sent == b.n {
 		s.out[0] = into
@@ -428,6 +426,22 @@ func (s *packetSocket) failed(b *packetBatch, errno unix.Errno) {
 		return
 	}
 	s.out = append([]*packetBatch{into}, s.out...)
+}
+
+// learn has what could not leave together not be tried again for some time, now that the
+// first datagram of b has left by itself. If it had not, it would be the peer's: to port 0,
+// from which a datagram can come, there is no way at all.
+func (s *packetSocket) learn(b *packetBatch) {
+	longest := s.longest
+	switch b.splitBy {
+	case unix.EIO: // no checksums there
+		longest = 0
+	case unix.EMSGSIZE, unix.EINVAL:
+		longest = min(longest, int(b.size[0])-1)
+	default:
+		return
+	}
+	s.longest, s.narrow = longest, s.l.now+int64(narrowLasts)
 }
 
 // close closes the sockets; nothing is received any more.

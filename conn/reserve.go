@@ -15,7 +15,9 @@ import (
 // that have taken them: at least half of what the process may open. Others' descriptors are
 // no reason to keep clients waiting.
 //
-// The kernel gives the lowest number that is free. If that is high, few can be left.
+// The kernel gives the lowest number that is free. If that is high, few can be left. If it
+// is low that says nothing of the others: who has begun to ask goes on until there are few
+// connections.
 
 // reserveOf is how many descriptors are kept of so many.
 func reserveOf(files int) int { return min(files/8, 32) }
@@ -44,7 +46,7 @@ func (a *accepts) near(fd int32, more int) bool {
 func (l *loop) spare(fd int32) {
 	a := &l.accepts
 	was := a.sparing
-	a.sparing = a.near(fd, l.sh.SlotSize/poller.AcceptedSize)
+	a.sparing = a.near(fd, l.sh.SlotSize/poller.AcceptedSize) || was && l.crowded()
 	if a.ln.handler == nil || was == a.sparing {
 		return
 	}
@@ -55,14 +57,19 @@ func (l *loop) spare(fd int32) {
 	l.sh.SetInterest(a.fd, a.gen, kind)
 }
 
-// reserved is why l may not accept now, as few descriptors are left; nil: it may.
-func (l *loop) reserved() error {
-	a := &l.accepts
+// crowded reports whether it is connections that have the descriptors.
+func (l *loop) crowded() bool {
 	open := 0
 	for _, o := range l.group.loops {
 		open += int(o.load.Load())
 	}
-	if open < a.files/2 {
+	return open >= l.accepts.files/2
+}
+
+// reserved is why l may not accept now, as few descriptors are left; nil: it may.
+func (l *loop) reserved() error {
+	a := &l.accepts
+	if !l.crowded() {
 		return nil
 	}
 	fd, err := unix.FcntlInt(uintptr(a.fd), unix.F_DUPFD_CLOEXEC, 0)
@@ -70,7 +77,6 @@ func (l *loop) reserved() error {
 		return nil // the accept will say why
 	}
 	unix.Close(fd)
-	l.spare(int32(fd))
 	if !a.near(int32(fd), 0) {
 		return nil
 	}

@@ -18,9 +18,10 @@ func TestArchives(t *testing.T) {
 	put(t, d+"/site/docs/a.txt", content)
 	put(t, d+"/site/docs/ü/b.txt", []byte("b"))
 	put(t, d+"/site/docs/secret/x", []byte("x"))
+	put(t, d+"/site/docs/inner/x", []byte("x"))
 	put(t, d+"/site/docs/.env", []byte("x"))
 	config := d + "/c.toml"
-	put(t, config, []byte("root = \""+d+"/site\"\narchive = true\narchive-size = 1\ndeny = [\"/docs/secret/** 127.0.0.1\"]\n"))
+	put(t, config, []byte("root = \""+d+"/site\"\narchive = true\narchive-size = 1\ndeny = [\"/docs/secret/** 127.0.0.1\"]\nallow = [\"/docs/ 127.0.0.1\", \"/docs/inner/** 10.0.0.0/8\"]\n"))
 	p := launch(t, nil, nil, "--config="+config)
 	secure := launch(t, nil, nil, "--config="+config, "--tls-cert="+d+"/c", "--tls-key="+d+"/k")
 	for _, args := range [][]string{{p.addr}, {p.addr, "-0"}, {"https://" + secure.addr, "-k", "--http1.1"}, {"https://" + secure.addr, "-k", "--http2"}} {

@@ -176,6 +176,7 @@ func (t *site) serve(admin net.Listener) error {
 	var late <-chan time.Time // nil: nothing is to end
 	var now <-chan time.Time  // when listening is to end
 	var asked time.Time
+	upgraded := false
 	for {
 		select {
 		case err := <-done:
@@ -188,14 +189,14 @@ func (t *site) serve(admin net.Listener) error {
 		case <-upgrade:
 			go t.upgrade()
 		case <-replaced:
-			replaced = nil
+			replaced, now, upgraded = nil, nil, true
 			t.systemd.Leave()
 			closeAdmin() // it is the next one that is asked
 			for _, ln := range t.all {
 				ln.SetUnlinkOnClose(false)
 			}
 			t.out.Printf("upgraded: another process serves; requests that are being served here may finish%s", t.within())
-			asked, late = time.Now(), t.limit()
+			late = t.limit()
 			go srv.Shutdown(context.Background())
 		case <-signals:
 			switch {
@@ -207,6 +208,10 @@ func (t *site) serve(admin net.Listener) error {
 				return fmt.Errorf("stopped at once: %d connections were cut off", t.clients.Count())
 			}
 			asked = time.Now()
+			if upgraded { // it is for the next one, too, and this one is at it
+				t.out.Printf("stopping already: requests that are being served may finish; once more to stop at once")
+				continue
+			}
 			t.stopping.Store(true)
 			t.systemd.Stopping()
 			if now == nil && t.StopDelay > 0 {

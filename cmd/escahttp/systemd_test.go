@@ -105,7 +105,9 @@ func TestNotify(t *testing.T) {
 	p.await(t)
 	p.Process.Signal(syscall.SIGHUP)
 	m.told("RELOADING=1\n", "MONOTONIC_USEC=")
-	m.ready()
+	if text := m.told("READY=1\n", "STATUS=serving "); mainPID.MatchString(text) {
+		t.Errorf("once it has reloaded it says %q: the next process may have taken its place", text)
+	}
 	p.Process.Signal(syscall.SIGTERM)
 	m.told("STOPPING=1\n")
 	if err := p.ended(t); err != nil {

@@ -108,8 +108,8 @@ func upgrade(t *testing.T, args ...string) {
 		syscall.Kill(pid, syscall.SIGUSR2)
 		old := pid
 		seen[old] = true
-		for seen[pid] { // those before say that they are ready, too, as they read their configuration
-			pid = m.ready()
+		if pid = m.ready(); seen[pid] {
+			t.Fatalf("process %d says again that it is the service", pid)
 		}
 		m.told("WATCHDOG=1")
 		eventually(t, "the process before has ended", func() bool { return endedPID(old) })
@@ -141,5 +141,53 @@ func upgrade(t *testing.T, args ...string) {
 	}
 	if strings.Contains(p.said(), "cut off") {
 		t.Errorf("it said %s", p.said())
+	}
+}
+
+// Who stops the service asks all processes of it. One that another has taken the place of
+// lets requests finish all the same, and is stopped at once by the second signal, as any.
+func TestStopAfterAnUpgrade(t *testing.T) {
+	t.Parallel()
+	d := t.TempDir()
+	const size = 64 << 20 // which no socket holds
+	put(t, d+"/large", make([]byte, size))
+	for _, twice := range []bool{false, true} {
+		t.Run(fmt.Sprintf("twice %v", twice), func(t *testing.T) {
+			t.Parallel()
+			m := newManager(t)
+			p := launchWith(t, []string{m.env()}, "--shutdown-timeout=10m", d)
+			old := m.ready()
+			p.await(t)
+			c, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			fmt.Fprintf(c, "GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			syscall.Kill(old, syscall.SIGUSR2)
+			pid := m.ready()
+			defer syscall.Kill(pid, syscall.SIGKILL)
+			eventually(t, "it is upgraded", func() bool { return strings.Contains(p.said(), "upgraded: another process serves") })
+			syscall.Kill(old, syscall.SIGTERM)
+			syscall.Kill(pid, syscall.SIGTERM)
+			eventually(t, "it says that it stops already", func() bool { return strings.Contains(p.said(), "stopping already") })
+			eventually(t, "the process that is the service has ended", func() bool { return endedPID(pid) })
+			if twice {
+				eventually(t, "it is cut off", func() bool {
+					syscall.Kill(old, syscall.SIGTERM)
+					return strings.Contains(p.said(), "stopped at once: 1 connections were cut off")
+				})
+				return
+			}
+			if n, err := io.Copy(io.Discard, c); n < size-1000 || err != nil {
+				t.Errorf("%d bytes come, %v", n, err)
+			}
+			if err := p.ended(t); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"html/template"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
-	"github.com/yuin/goldmark/text"
 )
 
 //go:embed page.html
@@ -27,54 +27,55 @@ var page = template.Must(template.New("markdown").Parse(pageTemplate))
 const Policy = "default-src 'none'; style-src 'unsafe-inline'; img-src * data:; media-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 var converter = goldmark.New(
-	goldmark.WithExtensions(extension.GFM, extension.Footnote),
+	goldmark.WithExtensions(extension.GFM, extension.Footnote, bounding{}),
 	goldmark.WithParserOptions(parser.WithAutoHeadingID()),
 )
 
 // Page returns the page of source, which is the file at name. Its title is the first
-// heading, or else the name.
-func Page(name string, source []byte) ([]byte, error) {
-	doc := converter.Parser().Parse(text.NewReader(source))
+// heading, or else the name. With ErrTooComplex the page shows source as it is.
+func Page(name string, source []byte) ([]byte, error) { return makePage(name, source, mostTime) }
+
+func makePage(name string, source []byte, within time.Duration) ([]byte, error) {
 	var body, out bytes.Buffer
-	if err := converter.Renderer().Render(&body, source, doc); err != nil {
+	show := struct {
+		Title, Plain string
+		Body         template.HTML
+	}{Title: path.Base(name)}
+	doc, complex := parse(source, within)
+	if complex == nil {
+		if err := converter.Renderer().Render(&body, source, doc); err != nil {
+			return nil, err
+		}
+		if title := heading(doc, source); title != "" {
+			show.Title = title
+		}
+		show.Body = template.HTML(body.String()) // which goldmark has made, without what was HTML in source
+	} else {
+		show.Plain = string(source)
+	}
+	if err := page.Execute(&out, show); err != nil {
 		return nil, err
 	}
-	title := heading(doc, source)
-	if title == "" {
-		title = path.Base(name)
-	}
-	err := page.Execute(&out, struct {
-		Title string
-		Body  template.HTML
-	}{title, template.HTML(body.String())}) // which goldmark has made, without what was HTML in source
-	return out.Bytes(), err
+	return out.Bytes(), complex
 }
 
 // heading is the text of the first heading of doc.
 func heading(doc ast.Node, source []byte) string {
 	var b strings.Builder
+	within := false
 	ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		switch n := n.(type) {
 		case *ast.Heading:
 			if !entering {
 				return ast.WalkStop, nil
 			}
+			within = true
 		case *ast.Text:
-			if entering && within(n) {
+			if entering && within {
 				b.Write(n.Value(source))
 			}
 		}
 		return ast.WalkContinue, nil
 	})
 	return strings.TrimSpace(b.String())
-}
-
-// within reports whether n is in a heading.
-func within(n ast.Node) bool {
-	for ; n != nil; n = n.Parent() {
-		if n.Kind() == ast.KindHeading {
-			return true
-		}
-	}
-	return false
 }

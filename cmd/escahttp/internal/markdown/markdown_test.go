@@ -1,8 +1,10 @@
 package markdown
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPage(t *testing.T) {
@@ -37,6 +39,55 @@ func TestPage(t *testing.T) {
 			if strings.Contains(html, not) {
 				t.Errorf("%s: %q is in %s", tt.name, not, html)
 			}
+		}
+	}
+}
+
+// Texts for which the time grows with the square of their length are shown as they are,
+// once the time is over: each would take minutes, if not days.
+func TestTextsThatTakeTooLong(t *testing.T) {
+	const n = 1 << 20
+	for name, source := range map[string]string{
+		"quotes":             strings.Repeat(">", n),
+		"quotes with spaces": strings.Repeat("> ", n/2) + "x",
+		"lists":              strings.Repeat("- ", n/2) + "x",
+		"numbers":            strings.Repeat("1. ", n/3) + "x",
+		"links":              strings.Repeat("[a](", n/4),
+		"lazy lines":         strings.Repeat(">", n/2) + strings.Repeat("x\n", n/4),
+	} {
+		b, err := makePage("d/x.md", []byte(source), 20*time.Millisecond)
+		if !errors.Is(err, ErrTooComplex) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if html := string(b); !strings.Contains(html, "<title>x.md</title>") || !strings.Contains(html, "<pre>"+strings.ReplaceAll(source[:20], ">", "&gt;")) {
+			t.Errorf("%s: %.3000s", name, html)
+		}
+	}
+	if b, err := makePage("x", []byte("<script>"), -1); !errors.Is(err, ErrTooComplex) || !strings.Contains(string(b), "<pre>&lt;script&gt;</pre>") {
+		t.Errorf("%v: %s", err, b)
+	}
+}
+
+// A wide table whose rows are short is filled up: 64 KiB would be cells for GiB.
+func TestTablesThatAreFilledUp(t *testing.T) {
+	table := func(columns, rows int, row string) string {
+		return strings.Repeat("|x", columns) + "\n" + strings.Repeat("|-", columns) + "\n" + strings.Repeat(row+"\n", rows) + "\n"
+	}
+	for _, tt := range []struct {
+		name, source string
+		tables       int
+	}{
+		{"short rows", table(8000, 16000, "x"), 0},
+		{"few are filled up", table(10, 100, "|x"), 1},
+		{"whole rows", table(400, 100, strings.Repeat("|x", 400)), 1},
+		{"many tables", strings.Repeat(table(100, 100, "x"), 100), 10},
+	} {
+		b, err := makePage("x", []byte(tt.source), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(b), "<table>"); n != tt.tables || len(b) > 16<<20 {
+			t.Errorf("%s: %d tables of %d, in %d bytes", tt.name, n, tt.tables, len(b))
 		}
 	}
 }

@@ -158,6 +158,29 @@ func TestArchiveOfWhatMayBeHad(t *testing.T) {
 	}
 }
 
+// A rule that lets in who asks for the folder does not let in to what is in it: each file
+// is as if it were asked for by itself.
+func TestArchiveAsksForEachByItself(t *testing.T) {
+	s := serve(t, Options{Archive: plenty, Found: []Step{inner{}}})
+	for _, name := range []string{"d/a", "d/inner/x", "d/inner/deep/y"} {
+		s.write(t, name, []byte(name))
+	}
+	if got := names(s.packed(t, "d/", "zip")); got != "d/ d/a" {
+		t.Error(got)
+	}
+}
+
+// inner refuses what is inner, unless something else is asked for.
+type inner struct{}
+
+func (inner) Decide(r Request, a *Answer) bool {
+	if !strings.HasPrefix(string(r.Path()), "/d/inner/") || !strings.HasPrefix(string(a.path), "/d/inner/") {
+		return false
+	}
+	a.Fail(403)
+	return true
+}
+
 type refusing struct {
 	prefix string
 	status int
@@ -297,7 +320,7 @@ func TestDisposition(t *testing.T) {
 
 // Names cannot lead out of where an archive is unpacked.
 func TestPlainName(t *testing.T) {
-	for name, want := range map[string]string{`..\..\x`: ".._.._x", "C:x": "C_x", "a\nb": "a_b", "ü": "ü"} {
+	for name, want := range map[string]string{`..\..\x`: ".._.._x", "C:x": "C_x", "a\nb": "a_b", "ü": "ü", "a\u009b31m": "a_31m", "a\u202etxt": "a_txt", "a\xffb": "a\ufffdb"} {
 		if got := plainName(name); got != want {
 			t.Errorf("%q: %q", name, got)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"unicode"
 )
 
 // errTooMuch is for folders that hold more than one archive may.
@@ -127,8 +128,9 @@ func (w *walker) refused(path string, folder bool) bool {
 	}
 	var a Answer
 	a.path = []byte(path)
+	r := asking{w.r, a.path}
 	for _, s := range w.found {
-		if s.Decide(w.r, &a) {
+		if s.Decide(r, &a) {
 			if a.Status == http.StatusUnauthorized && len(w.r.Header("Authorization")) > 0 {
 				w.wrong++
 			}
@@ -138,11 +140,21 @@ func (w *walker) refused(path string, folder bool) bool {
 	return false
 }
 
+// asking is a request for what is in the folder that the archive is of.
+type asking struct {
+	Request
+	path []byte
+}
+
+// Path is Request's.
+func (r asking) Path() []byte { return r.path }
+
 // plainName is name as it may be in an archive: on some systems a backslash or a colon
-// would lead elsewhere.
+// would lead elsewhere, and what commands a terminal, or turns the direction of what is
+// behind it around, is no name.
 func plainName(name string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\\' || r == ':' || r < ' ' || r == 0x7f {
+		if r == '\\' || r == ':' || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return '_'
 		}
 		return r

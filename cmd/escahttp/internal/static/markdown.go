@@ -3,6 +3,7 @@ package static
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"net/url"
 	"runtime"
 
@@ -52,7 +53,7 @@ func (m *markdownPages) Decide(r Request, a *Answer) bool {
 	a.beside = append(append(a.beside[:0], a.file...), markdownMark...)
 	n := m.files.derived(a.beside, v)
 	if n == nil {
-		if n = m.render(v, string(a.file)); n == nil {
+		if n = m.render(v, a.beside, string(a.file)); n == nil {
 			return false
 		}
 	}
@@ -62,11 +63,14 @@ func (m *markdownPages) Decide(r Request, a *Answer) bool {
 	return false
 }
 
-// render returns the page of v, which is at name, for the caller to let go of; nil if there
-// is none.
-func (m *markdownPages) render(v *Version, name string) *Version {
+// render returns the page of v, which is at name, and is kept under beside, for the caller to
+// let go of; nil if there is none.
+func (m *markdownPages) render(v *Version, beside []byte, name string) *Version {
 	m.busy <- struct{}{}
 	defer func() { <-m.busy }()
+	if n := m.files.derived(beside, v); n != nil { // another has made it meanwhile
+		return n
+	}
 	age := int64(0)
 	if m.files.root != nil {
 		age = m.files.root.age.Load()
@@ -76,7 +80,10 @@ func (m *markdownPages) render(v *Version, name string) *Version {
 		return nil
 	}
 	page, err := markdown.Page(name, source)
-	if err != nil {
+	switch {
+	case errors.Is(err, markdown.ErrTooComplex): // which is not to be tried again for each client
+		m.logf("%q: %v: it is shown as it is", name, err)
+	case err != nil:
 		m.logf("%q: %v: it is sent as it is", name, err)
 		return nil
 	}

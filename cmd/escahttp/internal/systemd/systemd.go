@@ -24,21 +24,36 @@ type Notifier struct {
 	// Logf is told of what cannot be sent.
 	Logf func(format string, args ...any)
 
-	left atomic.Bool // it is another process that speaks
+	left      atomic.Bool // it is another process that speaks
+	presented atomic.Bool // systemd knows our number
+	reloading atomic.Bool // it has been told so
 }
 
-// Leave has nothing more be said: another process has taken this one's place.
+// Leave has nothing more be said, but that what was begun has ended: another process has
+// taken this one's place.
 func (n *Notifier) Leave() { n.left.Store(true) }
 
-// Ready says that this process serves, and what; it may be another than the one that was
-// started.
+// Ready says that this process serves, and what; the first time it may be another than the
+// one that was started. Later it must not say so again: the next one may have.
 func (n *Notifier) Ready(status string) {
-	n.send(fmt.Sprintf("MAINPID=%d", os.Getpid()), daemon.SdNotifyReady, "STATUS="+status)
+	lines := []string{daemon.SdNotifyReady, "STATUS=" + status}
+	if !n.presented.Swap(true) {
+		lines = append([]string{fmt.Sprintf("MAINPID=%d", os.Getpid())}, lines...)
+	}
+	if n.reloading.Swap(false) {
+		n.tell(lines...)
+		return
+	}
+	n.send(lines...)
 }
 
 // Reloading says that the configuration is being read again. Ready ends it.
 func (n *Notifier) Reloading() {
-	n.send(daemon.SdNotifyReloading, strings.TrimSpace(daemon.SdNotifyMonotonicUsec()), "STATUS=reloading")
+	if n.left.Load() {
+		return
+	}
+	n.reloading.Store(true)
+	n.tell(daemon.SdNotifyReloading, strings.TrimSpace(daemon.SdNotifyMonotonicUsec()), "STATUS=reloading")
 }
 
 // Stopping says that the end has begun.
@@ -47,10 +62,14 @@ func (n *Notifier) Stopping() { n.send(daemon.SdNotifyStopping, "STATUS=stopping
 // patience is how long a manager that takes nothing is waited for.
 const patience = 5 * time.Second
 
+// send tells, unless it is for another process to speak.
 func (n *Notifier) send(lines ...string) {
-	if n.left.Load() {
-		return
+	if !n.left.Load() {
+		n.tell(lines...)
 	}
+}
+
+func (n *Notifier) tell(lines ...string) {
 	sent := make(chan error, 1)
 	go func() {
 		_, err := daemon.SdNotify(false, strings.Join(lines, "\n"))
