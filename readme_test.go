@@ -176,29 +176,40 @@ func TestReadmeConsole(t *testing.T) {
 	}
 }
 
-// What the README names is there: make's targets, files, and what packages export.
-func TestReadmeNames(t *testing.T) {
-	text := readme(t)
+// What the READMEs name is there: make's targets, and where links lead.
+func TestReadmeLinks(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile("(?m)(?:`|^    |^\\$ )(?:[A-Z]+=\\S+ )?make ([a-z][a-z-]*)").FindAllStringSubmatch(text, -1) {
-		if !strings.Contains(string(makefile), "\n"+m[1]+":") {
-			t.Errorf("README.md names make %s, which is not in the Makefile", m[1])
+	for _, name := range []string{"README.md", "cmd/escahttp/README.md", "kmodule/README.md", "kmodule/preload/README.md"} {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
-		switch to := m[1]; {
-		case strings.HasPrefix(to, "https://"):
-		case strings.HasPrefix(to, "#"):
-			if !slices.Contains(anchors(text), to[1:]) {
-				t.Errorf("README.md leads to %s, and has no such heading", to)
+		text := string(file)
+		for _, m := range regexp.MustCompile("(?m)(?:`|^    |^\\$ )(?:[A-Z]+=\\S+ )?make ([a-z][a-z-]*)").FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(string(makefile), "\n"+m[1]+":") {
+				t.Errorf("%s names make %s, which is not in the Makefile", name, m[1])
 			}
-		case !exists(strings.SplitN(to, "#", 2)[0]):
-			t.Errorf("README.md leads to %s, which is not there", to)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+			switch to := m[1]; {
+			case strings.HasPrefix(to, "https://"):
+			case strings.HasPrefix(to, "#"):
+				if !slices.Contains(anchors(text), to[1:]) {
+					t.Errorf("%s leads to %s, and has no such heading", name, to)
+				}
+			case !exists(filepath.Join(filepath.Dir(name), strings.SplitN(to, "#", 2)[0])):
+				t.Errorf("%s leads to %s, which is not there", name, to)
+			}
 		}
 	}
+}
+
+// What the README names of files and packages is there.
+func TestReadmeNames(t *testing.T) {
+	text := readme(t)
 	for _, name := range []string{"conn", "server"} {
 		exported := exports(t, name)
 		for _, m := range regexp.MustCompile(`\b`+name+`\.([A-Z]\w*)`).FindAllStringSubmatch(text, -1) {
