@@ -57,8 +57,9 @@ type h2conn struct {
 	slow     int // so many requests more get goroutines
 	resets   int // streams that have come to nothing, less those answered
 	away     bool
-	settling bool  // the driver is to let go of what it waits with
-	err      error // why it has ended; nil: it has not
+	settling bool      // the driver is to let go of what it waits with
+	idleEnds time.Time // when it has had no streams for too long; zero: never
+	err      error     // why it has ended; nil: it has not
 
 	// What is to be sent. Whoever finds nobody writing writes, until nothing is left.
 	out     []byte

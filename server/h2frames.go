@@ -376,11 +376,15 @@ func (c *h2conn) closeStream(st *stream, err error) {
 
 // setIdle has the connection end when it has had no streams for too long.
 func (c *h2conn) setIdle() {
-	c.settling = false
-	switch {
-	case len(c.streams) > 0, c.h.idle <= 0:
-		c.nc.SetReadDeadline(time.Time{})
-	default:
-		c.nc.SetReadDeadline(time.Now().Add(c.h.idle))
+	c.idleEnds = time.Time{}
+	if len(c.streams) == 0 && c.h.idle > 0 {
+		c.idleEnds = time.Now().Add(c.h.idle)
 	}
+	c.goOnWaiting()
+}
+
+// goOnWaiting has the driver not settle, and restores the deadline.
+func (c *h2conn) goOnWaiting() {
+	c.settling = false
+	c.nc.SetReadDeadline(c.idleEnds)
 }

@@ -121,20 +121,66 @@ func TestH2SettledGoesOn(t *testing.T) {
 	}
 }
 
+// A client that sends PINGs keeps a connection no longer than one that sends nothing, also
+// if it has settled in between.
+func TestH2PingsKeepNothing(t *testing.T) {
+	const rounds = 100 // of 50 ms at least, before it settles
+	r := &h2Running{scheme: "http", running: h2Stack.start(t, &fasthttp.Server{Handler: echoPath, IdleTimeout: time.Second})}
+	f := r.frames(t)
+	expect(t, "status", f.status(f.open(true, "GET", "/")), "200")
+	acks, ended := make(chan bool, 1), make(chan http2.ErrCode, 1)
+	go func() {
+		for {
+			switch fr, err := f.ReadFrame(); fr := fr.(type) {
+			case *http2.PingFrame:
+				acks <- true
+			case *http2.GoAwayFrame:
+				ended <- fr.ErrCode
+				return
+			default:
+				if err != nil {
+					return
+				}
+			}
+		}
+	}()
+	for range rounds {
+		f.WritePing(false, [8]byte{})
+		select {
+		case <-acks:
+		case code := <-ended:
+			expect(t, "GOAWAY", code, http2.ErrCodeNo)
+			return
+		case <-time.After(patience):
+			t.Fatal("neither an answer nor an end")
+		}
+		for !isSettled() && len(ended) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	t.Errorf("it goes on after %d PINGs", rounds)
+}
+
+// isSettled reports whether a connection is.
+func isSettled() bool {
+	buf := make([]byte, 1<<20)
+	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(g, "io.ReadFull(") && strings.Contains(g, ".(*h2conn).settles(") {
+			return true
+		}
+	}
+	return false
+}
+
 // settled waits until a connection is, or none is; there is one.
 func settled(t *testing.T, want bool) {
 	t.Helper()
-	buf := make([]byte, 1<<20)
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		found := false
-		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			found = found || strings.Contains(g, "io.ReadFull(") && strings.Contains(g, ".(*h2conn).settles(")
-		}
-		if found == want {
+		if isSettled() == want {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("settled: %v, want %v", found, want)
+			t.Fatalf("settled: %v, want %v", !want, want)
 		}
 	}
 }

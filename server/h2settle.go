@@ -62,7 +62,7 @@ func (c *h2conn) settles() bool {
 	defer c.mu.Unlock()
 	asked := c.settling
 	if asked {
-		c.setIdle()
+		c.goOnWaiting()
 	}
 	if !asked || err == nil {
 		return false
