@@ -182,3 +182,20 @@ func TestPrefaceShutdown(t *testing.T) {
 		t.Errorf("it is answered %q", b)
 	}
 }
+
+// Who has not yet said who he is counts among those that are served at once: one too many
+// is not waited for.
+func TestPrefacesThatDoNotCome(t *testing.T) {
+	st := esca("", conn.WithLoops(1))
+	st.server = prefaced
+	r := st.start(t, &fasthttp.Server{Handler: echoPath, Concurrency: 2})
+	c, silent := r.dial(t), r.dial(t)
+	c.send("%s\n", client1)
+	expect(t, "of the first", c.get("/a"), "/a")
+	one := r.dial(t)
+	if text := one.rest(); text != "" && !strings.Contains(text, " 503 ") {
+		t.Errorf("one too many is answered %q", text)
+	}
+	silent.send("%s\n", client2)
+	expect(t, "of the second", silent.get("/b"), "/b")
+}

@@ -4,13 +4,18 @@ package server
 
 import "time"
 
-// expectPreface has ss begin with a preface: nobody is told of it before it has come.
-func (ss *session) expectPreface() {
+// expectPreface has ss, the n-th of those that are open, begin with a preface: nobody is
+// told of it before it has come. False: it is refused, and closed.
+func (ss *session) expectPreface(n int64) bool {
 	ss.fresh = true
 	ss.marks.set(told)
+	if !ss.hasRoom(n) {
+		return false
+	}
 	if ss.sv.fs.ReadTimeout <= 0 {
 		ss.nc.SetReadDeadline(time.Now().Add(prefaceTime))
 	}
+	return true
 }
 
 // readPreface reads it, as soon as something has come. False: there is nothing to serve

@@ -88,7 +88,9 @@ func (sv *serving) Open(b *conn.Burst) {
 	n := sv.active.Add(1)
 	b.OnGone(ss.end)
 	if sv.s.preface != nil {
-		ss.expectPreface()
+		if !ss.expectPreface(n) {
+			return
+		}
 	} else if !ss.admit(n) {
 		return
 	}
@@ -119,20 +121,26 @@ func (ss *session) admit(n int64) bool {
 		}
 	}
 	sv.tell(ss.nc, fasthttp.StateNew)
+	return ss.hasRoom(n)
+}
+
+// hasRoom reports whether so many may be open. False: ss is refused, and closed.
+func (ss *session) hasRoom(n int64) bool {
+	sv := ss.sv
 	limit := sv.fs.Concurrency
 	if limit <= 0 {
 		limit = fasthttp.DefaultConcurrency
 	}
-	if n > int64(limit) {
-		sv.reject(ss, fasthttp.StatusServiceUnavailable, "The connection cannot be served because Server.Concurrency limit exceeded")
-		ss.release() // it may linger, and takes nobody's place
-		ss.tellClosed()
-		if sv.fullLog.allow() {
-			sv.logf("The incoming connection cannot be served, because %d concurrent connections are served. Try increasing Server.Concurrency", limit)
-		}
-		return false
+	if n <= int64(limit) {
+		return true
 	}
-	return true
+	sv.reject(ss, fasthttp.StatusServiceUnavailable, "The connection cannot be served because Server.Concurrency limit exceeded")
+	ss.release() // it may linger, and takes nobody's place
+	ss.tellClosed()
+	if sv.fullLog.allow() {
+		sv.logf("The incoming connection cannot be served, because %d concurrent connections are served. Try increasing Server.Concurrency", limit)
+	}
+	return false
 }
 
 // end is called when the connection is closed and all is sent or given up.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -113,6 +114,13 @@ func in(d string) {
 	close(start)
 	done.Wait()
 	check("to run a program", exec.Command("/bin/sh", "-c", "exit 0").Run(), nil)
+	for _, flag := range []uintptr{unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWUTS | unix.CLONE_NEWNET} {
+		inNew := exec.Command("/bin/sh", "-c", "exit 0")
+		inNew.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flag}
+		check(fmt.Sprintf("to run a program in namespaces of its own (%#x)", flag), inNew.Run(), unix.EPERM)
+	}
+	_, _, e := unix.Syscall(unix.SYS_CLONE3, 0, 0, 0)
+	check("what a filter cannot look into", e, unix.ENOSYS)
 	check("to run one that is to be read", exec.Command(d+"/read/program").Run(), unix.EACCES)
 	report(inForce, missing)
 }
