@@ -68,6 +68,7 @@ func (l *loop) lostDriver(me uint64, w *worker) {
 	defer l.mu.Unlock()
 	if w != nil {
 		l.workers.lost(w)
+		l.wake()
 	}
 	if l.gen == me {
 		l.newDriver()

@@ -160,6 +160,7 @@ func (l *loop) retire(me uint64) bool {
 		ws.retired = ws.retired[1:]
 		l.outside(nil, w.stop)
 		ws.all--
+		l.wake() // the driver that has the loop now, if it was stolen meanwhile: it may end
 	}
 	if len(ws.retired) == 0 {
 		ws.retired = nil
@@ -212,6 +213,7 @@ func (ws *workers) lost(w *worker) {
 func (l *loop) lostWorker(w *worker) {
 	l.mu.Lock()
 	l.workers.lost(w)
+	l.wake() // it may have been the last that a closing loop waits for
 	l.mu.Unlock()
 }
 
