@@ -131,7 +131,7 @@ preload-bench: ## CPU of nginx, lighttpd or Redis (LOAD) with and without it, in
 
 preload-paper: ## the ESCA paper's figures 9, 10, 12, 13 and Redis beside ours, in four minutes
 	@kmodule/preload/preloadtest/setup
-	@ESCA_PRELOAD_PAPER=1 $(GO) test -count=1 -timeout 15m -run TestPaper ./kmodule/preload/preloadtest
+	@ESCA_PRELOAD_PAPER=1 $(GO) test -count=1 -timeout 15m -run TestPaper -v ./kmodule/preload/preloadtest
 
 kmod:        ## build the kernel module for the running kernel
 	@kmodule/install build
