@@ -44,6 +44,9 @@ func TestParseH2load(t *testing.T) {
 func TestH2load(t *testing.T) {
 	path, err := exec.LookPath("h2load")
 	if err != nil {
+		if required("h2load") {
+			t.Fatal(err)
+		}
 		t.Skip("h2load is not installed: apt-get install nghttp2-client")
 	}
 	body := []byte("Hello, World!")

@@ -133,8 +133,8 @@ func TestPacketsNoSlots(t *testing.T) {
 		c := dialPackets(t, ln.LocalAddr())
 		c.Write([]byte{byte(i)})
 		cs = append(cs, c)
-		for i == 0 && ln.Stats().Steals == 0 { // or all come in one receive
-			time.Sleep(time.Millisecond)
+		if i == 0 { // or all come in one receive
+			waitUntil(t, "the loop is stolen", func() bool { return ln.Stats().Steals > 0 })
 		}
 	}
 	close(release)

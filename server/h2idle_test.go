@@ -154,8 +154,10 @@ func TestH2PingsKeepNothing(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("neither an answer nor an end")
 		}
-		for !isSettled() && len(ended) == 0 {
-			time.Sleep(time.Millisecond)
+		for end := time.Now().Add(patience); !isSettled() && len(ended) == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("it neither settles nor ends")
+			}
 		}
 	}
 	t.Errorf("it goes on after %d PINGs", rounds)
