@@ -30,8 +30,9 @@ Each load can be run by itself, in a minute, by its name or the beginning of it
   loop, degree, noise       the paper's figures; a server beside itself
 
 nginx, lighttpd, h2o and h2load are Debian's (nginx-light, lighttpd, h2o,
-nghttp2-client); Caddy is built from a module of its own, the first time that a load
-asks for it, which takes some minutes. What is not there is named and left out.
+nghttp2-client); Caddy and celeris are built from modules of their own, the first time
+that a load asks for them, which takes some minutes. What is not there is named and left
+out.
 `
 
 func usage() {

@@ -24,6 +24,7 @@ type machine struct {
 	Lighttpd    string    `json:"lighttpd"`
 	H2O         string    `json:"h2o,omitempty"`
 	Caddy       string    `json:"caddy,omitempty"`
+	Celeris     string    `json:"celeris,omitempty"`
 	Postgres    string    `json:"postgres,omitempty"`
 	Started     time.Time `json:"started"`
 	Command     []string  `json:"command"`
@@ -45,6 +46,7 @@ func thisMachine(network string) machine {
 		Lighttpd:    version("lighttpd", "lighttpd"),
 		H2O:         h2oVersion(),
 		Caddy:       caddyVersion(),
+		Celeris:     celerisVersion(),
 		Postgres:    postgresVersion(),
 		Started:     time.Now(),
 		Command:     os.Args[1:],
@@ -119,7 +121,7 @@ func (m machine) versions(sides []side) (all []string) {
 			all = append(all, name+" "+version)
 		}
 	}
-	for _, peer := range []struct{ name, version string }{{nginx.name, m.Nginx}, {lighttpd.name, m.Lighttpd}, {h2o.name, m.H2O}, {caddy.name, m.Caddy}} {
+	for _, peer := range []struct{ name, version string }{{nginx.name, m.Nginx}, {lighttpd.name, m.Lighttpd}, {h2o.name, m.H2O}, {caddy.name, m.Caddy}, {"celeris", m.Celeris}} {
 		if has(peer.name) && peer.version != "" {
 			all = append(all, peer.version)
 		}

@@ -11,12 +11,17 @@ import (
 	"strings"
 )
 
-// caddyServer is a module of its own, as it is half the world.
-const caddyServer = "bench/benchserver-caddy"
+// Modules of their own, as the one is half the world, and the other can be had of few.
+const (
+	caddyServer   = "bench/benchserver-caddy"
+	celerisServer = "bench/benchserver-celeris"
+)
 
 var (
-	h2o   = &server{name: "h2o", command: startH2O}
-	caddy = &server{name: "Caddy", command: startCaddy, module: caddyServer}
+	h2o          = &server{name: "h2o", command: startH2O}
+	caddy        = &server{name: "Caddy", command: startCaddy, module: caddyServer}
+	celerisEpoll = &server{name: "celeris on epoll", command: startCeleris("epoll"), module: celerisServer}
+	celerisUring = &server{name: "celeris on io_uring", command: startCeleris("iouring"), module: celerisServer}
 )
 
 func startH2O(w *workshop, c *comparison, addr string) ([]string, error) {
@@ -45,6 +50,13 @@ func startCaddy(w *workshop, c *comparison, addr string) ([]string, error) {
 	}
 	conf, err := w.writeConf("caddy", caddyConf, values)
 	return []string{"env", "XDG_DATA_HOME=" + w.dir, "XDG_CONFIG_HOME=" + w.dir, bin, "run", "--config", conf}, err
+}
+
+func startCeleris(engine string) func(*workshop, *comparison, string) ([]string, error) {
+	return func(w *workshop, _ *comparison, addr string) ([]string, error) {
+		bin, err := w.goBuildAlone(celerisServer)
+		return []string{bin, "-addr", addr, "-engine", engine}, err
+	}
 }
 
 // goBuildAlone is goBuildModule for a module that needs nothing of the project, and
@@ -76,19 +88,26 @@ func h2oVersion() string {
 	return strings.Replace(first, "h2o version ", "h2o/", 1)
 }
 
-// caddyVersion is what its module asks for.
-func caddyVersion() string {
+// askedFor is the version of a module that the one in dir, of its own, asks for.
+func askedFor(dir, module string) string {
 	root, err := projectRoot()
 	if err != nil {
 		return ""
 	}
-	text, err := os.ReadFile(filepath.Join(root, caddyServer, "go.mod"))
+	text, err := os.ReadFile(filepath.Join(root, dir, "go.mod"))
 	if err != nil {
 		return ""
 	}
-	_, version, _ := strings.Cut(string(text), "github.com/caddyserver/caddy/v2 ")
+	_, version, _ := strings.Cut(string(text), module+" ")
 	version, _, _ = strings.Cut(version, "\n")
-	return "Caddy/" + version
+	return version
+}
+
+func caddyVersion() string {
+	return "Caddy/" + askedFor(caddyServer, "github.com/caddyserver/caddy/v2")
+}
+func celerisVersion() string {
+	return "celeris/" + askedFor(celerisServer, "github.com/goceleris/celeris")
 }
 
 // listening is what a configuration needs to know of an address of TCP, and of TLS

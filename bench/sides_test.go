@@ -44,14 +44,18 @@ func TestSidesAnswerAlike(t *testing.T) {
 	}
 }
 
-// What Caddy needs must not come into what users of the project require.
-func TestCaddyIsInItsOwnModule(t *testing.T) {
-	text, err := os.ReadFile("../go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(string(text), "caddyserver") {
-		t.Error("go.mod requires Caddy, which only " + caddyServer + " is to")
+// What a side of its own module needs must not come into what the others require.
+func TestSidesAreInTheirOwnModules(t *testing.T) {
+	for _, file := range []string{"../go.mod", "go.mod", "../go.work"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*server{caddy, celerisEpoll} {
+			if own := strings.ToLower(strings.Fields(s.name)[0]); strings.Contains(string(text), own) {
+				t.Errorf("%s names %s, which only %s is to require", file, own, s.module)
+			}
+		}
 	}
 }
 

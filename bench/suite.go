@@ -80,7 +80,7 @@ func asFast(against *server, limit float64) []goal {
 }
 
 func (b *suiteBuilder) hello() {
-	everybody := b.both(esca, fasthttpServer, nethttp, gnetConstant, epollLoop, uringLoop)
+	everybody := b.both(esca, fasthttpServer, nethttp, gnetConstant, celerisEpoll, celerisUring, epollLoop, uringLoop)
 	short := b.both(esca, fasthttpServer, epollLoop)
 	for _, h := range []struct {
 		conns int
@@ -113,7 +113,7 @@ func (b *suiteBuilder) hello() {
 func (b *suiteBuilder) waysToConnect() {
 	b.add(comparison{name: "close/free/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx), placement: free,
 		loads: []load{{path: "/", conns: 50, close: true, body: helloBody}}, kinds: quick})
-	b.add(comparison{name: "requests10/free/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx), placement: free, brief: true,
+	b.add(comparison{name: "requests10/free/c50", sides: b.both(esca, fasthttpServer, nethttp, celerisEpoll, celerisUring, nginx), placement: free, brief: true,
 		loads: []load{{path: "/", conns: 50, each: 10, body: helloBody}}})
 	b.add(comparison{name: "unix/pinned/c50", sides: b.both(esca, fasthttpServer, nethttp, nginx, epollLoop, uringLoop), placement: pinned, unix: true,
 		loads: hello(50), kinds: quick})
