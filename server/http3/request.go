@@ -34,7 +34,14 @@ func (sv *serving) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.out.To, st.out.Bare = st, st.in.Head
+	ended := false
+	defer func() {
+		if !ended { // the handler has ended its goroutine, and quic-go does not get to it
+			st.reset()
+		}
+	}()
 	err := sv.call(st)
+	ended = true
 	if !st.out.Complete {
 		sv.logError(st, err)
 		panic(http.ErrAbortHandler) // by which quic-go resets the stream
@@ -124,6 +131,7 @@ func (st *stream) handle(ctx *fasthttp.RequestCtx) {
 	st.returned = true
 	st.mu.Unlock()
 	if ctx.LastTimeoutErrorResponse() != nil {
+		st.late = true
 		return // ctx is the handler's still
 	}
 	if fast.Known() {

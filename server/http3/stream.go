@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/escahttp/esca/server"
@@ -32,6 +34,7 @@ type stream struct {
 	in  http1.Request
 	out http1.Answer
 
+	late    bool    // the handler goes on, although its time is up
 	first   [1]byte // of the body, where it was looked for one
 	hasOne  bool    // and it is not read yet
 	readAll error   // what a further look would report
@@ -50,6 +53,7 @@ type stream struct {
 // writer is what quic-go answers by.
 type writer interface {
 	http.ResponseWriter
+	http3.HTTPStreamer
 	FlushError() error
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
@@ -266,9 +270,20 @@ func (st *stream) RequestContext() context.Context {
 	return st.ctx
 }
 
-// end is called when nobody serves st any more.
+// reset resets the stream, of whose answer nothing final is sent.
+func (st *stream) reset() {
+	if s, err := st.w.HTTPStream(); err == nil {
+		s.CancelRead(quic.StreamErrorCode(http3.ErrCodeInternalError))
+		s.CancelWrite(quic.StreamErrorCode(http3.ErrCodeInternalError))
+	}
+}
+
+// end is called when nobody serves st any more, but for a handler that is late, and may be
+// reading.
 func (st *stream) end() {
-	st.in.Release()
+	if !st.late {
+		st.in.Release()
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.over, st.returned = true, true

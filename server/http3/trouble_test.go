@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -214,6 +215,8 @@ func TestHandlersThatFail(t *testing.T) {
 		switch string(ctx.Path()) {
 		case "/panic":
 			panic("on purpose")
+		case "/exit":
+			runtime.Goexit()
 		case "/abort":
 			panic(http.ErrAbortHandler)
 		case "/hijack":
@@ -232,7 +235,7 @@ func TestHandlersThatFail(t *testing.T) {
 	}})
 	_, one := r.dial(t)
 	c := &http.Client{Transport: one, Timeout: generous}
-	for path, says := range map[string]string{"/panic": "on purpose", "/abort": "", "/close": ""} {
+	for path, says := range map[string]string{"/panic": "on purpose", "/abort": "", "/exit": "", "/close": ""} {
 		resp, err := c.Get(r.url + path)
 		var reset *qhttp3.Error
 		if !errors.As(err, &reset) || reset.ErrorCode != qhttp3.ErrCodeInternalError {
