@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	qhttp3 "github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 )
@@ -300,6 +302,20 @@ func TestHTTP3Upgrade(t *testing.T) {
 				next = m.ready()
 			}
 			t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
+			// As long as the one before has something to finish, it is the one that reads: it
+			// refuses who comes, each time.
+			refused := func() bool {
+				_, err := overQUIC(t, "one").Get("https://" + p.addr + "/conf.toml")
+				var no *quic.TransportError
+				return errors.As(err, &no) && no.ErrorCode == quic.ConnectionRefused
+			}
+			eventually(t, "connections are refused", refused)
+			for range 20 {
+				if !refused() {
+					t.Error("both processes read from the socket")
+					break
+				}
+			}
 			if b, err := finish(); err != nil || !bytes.Equal(b, want) {
 				t.Errorf("what was begun: %d bytes, %v", len(b), err)
 			}

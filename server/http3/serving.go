@@ -107,6 +107,7 @@ func (sv *serving) run() error {
 	err := sv.h3.ServeListener(&listener{sv.ln, &sv.peers})
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
+		go sv.turnAway()
 	} else {
 		sv.close()
 	}
@@ -128,6 +129,18 @@ func (sv *serving) stop() {
 			sv.release()
 		}()
 	})
+}
+
+// turnAway closes connections whose handshake was under way when the server was stopped.
+// What comes later is refused as it comes.
+func (sv *serving) turnAway() {
+	for {
+		c, err := sv.ln.Accept(context.Background())
+		if err != nil {
+			return // it is closed
+		}
+		c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), errStopping.Error())
+	}
 }
 
 // close ends all connections at once. Handlers may still have to return.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +83,53 @@ func TestShutdown(t *testing.T) {
 				pc.Close()
 			}
 		})
+	}
+}
+
+// Who comes while a server is being stopped, which waits for another, is served or turned
+// away, and does not wait as well.
+func TestComingToAServerThatStops(t *testing.T) {
+	began, finish := make(chan bool), make(chan bool)
+	r := start(t, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+		if string(ctx.Path()) == "/long" {
+			began <- true
+			<-finish
+		}
+	}})
+	long := make(chan error, 1)
+	c := client(t)
+	go func() {
+		resp, err := c.Get(r.url + "/long")
+		if err == nil {
+			resp.Body.Close()
+		}
+		long <- err
+	}()
+	within(t, "it is asked", began)
+	var served atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 60 {
+		c := client(t)
+		wg.Go(func() {
+			resp, err := c.Get(r.url)
+			if err == nil {
+				resp.Body.Close()
+				served.Add(1)
+			} else if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+				t.Errorf("client %d: %v", i, err)
+			}
+		})
+	}
+	eventually(t, "some are served", func() bool { return served.Load() > 0 })
+	down := make(chan error, 1)
+	go func() { down <- r.Shutdown(context.Background()) }()
+	wg.Wait()
+	close(finish)
+	if err := within(t, "the long request", long); err != nil {
+		t.Error(err)
+	}
+	if err := within(t, "Shutdown returns", down); err != nil {
+		t.Error(err)
 	}
 }
 
