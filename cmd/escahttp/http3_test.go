@@ -303,15 +303,17 @@ func TestHTTP3Upgrade(t *testing.T) {
 			}
 			t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
 			// As long as the one before has something to finish, it is the one that reads: it
-			// refuses who comes, each time.
-			refused := func() bool {
+			// refuses who comes.
+			ask := func() error {
 				_, err := overQUIC(t, "one").Get("https://" + p.addr + "/conf.toml")
-				var no *quic.TransportError
-				return errors.As(err, &no) && no.ErrorCode == quic.ConnectionRefused
+				return err
 			}
-			eventually(t, "connections are refused", refused)
+			eventually(t, "connections are refused", func() bool {
+				var no *quic.TransportError
+				return errors.As(ask(), &no) && no.ErrorCode == quic.ConnectionRefused
+			})
 			for range 20 {
-				if !refused() {
+				if ask() == nil {
 					t.Error("both processes read from the socket")
 					break
 				}
