@@ -22,7 +22,8 @@
 //	server.Context                  ends when the client resets the stream, or is gone.
 //	a handler that panics           resets its stream, with a line in the log; over TCP it ends the process.
 //	limits of connections           Concurrency and MaxConnsPerIP count connections, not streams, of which a
-//	                                connection has 128 at once. One too many is closed with
+//	                                connection has 128 at once, those it resets included, until their
+//	                                handlers have ended. A connection too many is closed with
 //	                                H3_EXCESSIVE_LOAD. MaxRequestsPerConn, DisableKeepalive and
 //	                                SetConnectionClose mean nothing.
 //	timeouts                        ReadTimeout is for the body of each stream, WriteTimeout for each answer,

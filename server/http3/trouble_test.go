@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,6 +205,56 @@ func TestReset(t *testing.T) {
 	within(t, "the client's call", failed)
 	if resp, _ := get(t, c, r.url); resp.StatusCode != 200 || r.Stats().Accepted != 1 {
 		t.Errorf("then %s, %+v", resp.Status, r.Stats())
+	}
+}
+
+// A client that resets its streams may not open others before their handlers have ended.
+func TestRapidReset(t *testing.T) {
+	const streams = 128
+	var running, most atomic.Int32
+	release := make(chan bool)
+	r := start(t, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-release
+	}})
+	c, _ := r.dial(t)
+	var block bytes.Buffer
+	enc := qpack.NewEncoder(&block)
+	for _, f := range []string{":method GET", ":scheme https", ":authority x", ":path /"} {
+		name, value, _ := strings.Cut(f, " ")
+		enc.WriteField(qpack.HeaderField{Name: name, Value: value})
+	}
+	frame := append(quicvarint.Append(quicvarint.Append(nil, 1), uint64(block.Len())), block.Bytes()...)
+	open := func(s *quic.Stream) {
+		s.Write(frame)
+		s.Close()
+	}
+	for i := range streams {
+		s, err := c.OpenStream()
+		if err != nil {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+		open(s)
+		eventually(t, "it has a handler", func() bool { return running.Load() == int32(i+1) })
+		s.CancelRead(quic.StreamErrorCode(qhttp3.ErrCodeRequestCanceled))
+	}
+	for range 1000 {
+		if s, err := c.OpenStream(); err == nil {
+			open(s)
+		}
+	}
+	close(release)
+	ctx, cancel := context.WithTimeout(context.Background(), generous)
+	defer cancel()
+	if _, err := c.OpenStreamSync(ctx); err != nil {
+		t.Errorf("when they have ended: %v", err)
+	}
+	eventually(t, "all handlers end", func() bool { return running.Load() == 0 })
+	if n := most.Load(); n > streams {
+		t.Errorf("%d handlers at once", n)
 	}
 }
 
