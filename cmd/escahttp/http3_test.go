@@ -234,6 +234,33 @@ func TestHTTP3HostsAndReload(t *testing.T) {
 	})
 }
 
+// Addresses are the client's own, or what a trusted proxy says that they are: in the log, and
+// for who may have what.
+func TestHTTP3Addresses(t *testing.T) {
+	t.Parallel()
+	d := t.TempDir()
+	put(t, d+"/site/a.txt", []byte("contents"))
+	put(t, d+"/site/denied/a.txt", []byte("contents"))
+	put(t, d+"/log", nil)
+	p := launchHTTP3(t, nil, "--trusted-proxies=127.0.0.0/8", "--deny=/denied/** 192.0.2.0/24", "--https-redirect", "--security-headers", "--access-log="+d+"/log", d+"/site")
+	c := overQUIC(t, "one")
+	for _, tt := range []struct {
+		path, from string
+		status     int
+	}{
+		{"/a.txt", "192.0.2.7", 200}, {"/denied/a.txt", "192.0.2.7", 403}, {"/denied/a.txt", "198.51.100.1", 200}, {"/denied/a.txt", "", 200},
+	} {
+		resp, _ := p.fetched(t, c, tt.path, "X-Forwarded-For", tt.from)
+		if resp.StatusCode != tt.status || resp.Header.Get("Strict-Transport-Security") == "" {
+			t.Errorf("%s from %q: %s, %v", tt.path, tt.from, resp.Status, resp.Header)
+		}
+	}
+	eventually(t, "the log has the addresses", func() bool {
+		b, _ := os.ReadFile(d + "/log")
+		return strings.Contains(string(b), "\n198.51.100.1 - - ") && strings.Contains(string(b), "\n127.0.0.1 - - ")
+	})
+}
+
 // half begins to fetch path, and returns what finishes it.
 func (p *process) half(t *testing.T, c *http.Client, path string) (finish func() ([]byte, error)) {
 	t.Helper()
