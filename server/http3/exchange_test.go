@@ -58,7 +58,7 @@ func TestRequests(t *testing.T) {
 			for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "QUERY"} {
 				for _, n := range []int{0, 1, 100, 4095, 4096, 70_000, 1 << 20, 9 << 20} {
 					for _, sized := range []bool{true, false} {
-						if n > 1<<20 && method != "POST" {
+						if method != "POST" && n != 0 && n != 4096 {
 							continue
 						}
 						want := pattern(n)
