@@ -23,7 +23,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_REQUIRE=preload,curl,nghttp,h2load,haproxy,systemd-socket-activate ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
-	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./cmd/escahttp/internal/http1
+	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./server/http3 ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
 setup:       ## install what the race detector and the tests need, where it is missing
@@ -42,10 +42,10 @@ setup:       ## install what the race detector and the tests need, where it is m
 
 cross:       ## build for every system and without cgo
 	CGO_ENABLED=0 $(GO) build $(PKGS)
-	GOOS=linux GOARCH=arm64 $(GO) vet ./poller/... ./conn ./server ./cmd/escahttp/...
-	GOOS=darwin $(GO) build ./poller ./conn ./server ./cmd/escahttp/...
-	GOOS=freebsd $(GO) build ./poller ./conn ./server ./cmd/escahttp/...
-	GOOS=windows $(GO) build ./poller ./conn ./server ./cmd/escahttp/...
+	GOOS=linux GOARCH=arm64 $(GO) vet ./poller/... ./conn ./server ./server/http3 ./cmd/escahttp/...
+	GOOS=darwin $(GO) build ./poller ./conn ./server ./server/http3 ./cmd/escahttp/...
+	GOOS=freebsd $(GO) build ./poller ./conn ./server ./server/http3 ./cmd/escahttp/...
+	GOOS=windows $(GO) build ./poller ./conn ./server ./server/http3 ./cmd/escahttp/...
 
 lint:        ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these (make fmt):"; gofmt -l .; exit 1; }
@@ -78,7 +78,7 @@ fuzz:        ## each fuzz target for FUZZTIME (default 30s)
 
 cover:       ## coverage of the tests, as bin/cover.html
 	@mkdir -p bin
-	$(GO) test -coverpkg=./poller/...,./conn/...,./server/...,./cmd/escahttp/... -coverprofile=bin/cover.out $(PKGS)
+	$(GO) test -coverpkg=./poller/...,./conn/...,./server/...,./server/http3,./cmd/escahttp/... -coverprofile=bin/cover.out $(PKGS)
 	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
 	@$(GO) tool cover -func=bin/cover.out | tail -1
 

@@ -21,7 +21,7 @@ import (
 const root = "github.com/escahttp/esca"
 
 // published are the directories of the modules that others can use.
-var published = []string{"", "server", "cmd/escahttp"}
+var published = []string{"", "server", "server/http3", "cmd/escahttp"}
 
 func module(dir string) string { return strings.TrimSuffix(root+"/"+dir, "/") }
 

@@ -22,8 +22,8 @@ var ErrClientGone = errors.New("esca: the client has gone")
 // of the connection behind its request, and waits for the answer, has gone (HTTP has no
 // half-closed clients, RFC 9112, 9.6); one that has sent another request behind this one
 // has not as long as that is not read, unless the connection has failed. Over TLS the end of
-// the TCP stream counts, whatever was sent before it. Over HTTP/2 it is the
-// reset of the stream, or the end of the connection. It is seen by the connection's loop:
+// the TCP stream counts, whatever was sent before it. Over HTTP/2 and
+// HTTP/3 it is the reset of the stream, or the end of the connection. It is seen by the connection's loop:
 // where a loop cannot be taken from a handler (conn.WithSteals) not before that
 // has returned, otherwise within a millisecond, or eleven if handlers have
 // been quick so far.
@@ -33,6 +33,9 @@ var ErrClientGone = errors.New("esca: the client has gone")
 // each call. Of a ctx that is not served by a Server, or of one that fasthttp itself
 // serves, it is done only when that stops.
 func Context(ctx *fasthttp.RequestCtx) context.Context {
+	if r, ok := ctx.Conn().(interface{ RequestContext() context.Context }); ok { // package http3's
+		return r.RequestContext()
+	}
 	if c := contextOf(ctx); c != nil {
 		return c
 	}

@@ -56,6 +56,12 @@
 //	trailers of requests            with a Content-Length arrive only if a Trailer field announces them.
 //	priorities                      of streams are not looked at.
 //
+// # HTTP/3
+//
+// Package http3 beneath this one serves the same *fasthttp.Server over QUIC. It is a module
+// of its own, github.com/escahttp/esca/server/http3, so that quic-go is nobody's who has not
+// asked for it.
+//
 // # Context
 //
 // Context gives a handler a context.Context that ends when its client has gone. Its

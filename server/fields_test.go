@@ -9,17 +9,19 @@ import (
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // fieldsKnownIn is the newest fasthttp whose unexported fields have been looked at:
-// RequestCtx's c, connID, connRequestNum, connTime, time and hijackHandler, Server's nextProtos (settings.go).
+// RequestCtx's c, connID, connRequestNum, connTime, time and hijackHandler, Server's nextProtos (internal/fast/fields.go, settings.go).
 const fieldsKnownIn = "v1.78.0"
 
 // What is read of fasthttp by offset is there. Where it is not, all works, but without
 // bursts (each idle connection keeps its buffers), or without NextProto's handlers.
 func TestFieldsOfFasthttp(t *testing.T) {
-	const remedy = "fasthttp has moved it: change settings.go"
-	if !ctxFields.ok {
+	const remedy = "fasthttp has moved it: change settings.go or internal/fast/fields.go"
+	if !fast.Known() {
 		t.Errorf("RequestCtx.c, connID, connRequestNum, connTime, time or hijackHandler: %s", remedy)
 	}
 	fs := &fasthttp.Server{}

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // h2 serves the HTTP/2 connections of a serving.
@@ -47,7 +47,7 @@ func newH2(sv *serving) *h2 {
 	h.clear, _ = conn.Value(h2cKey{}, sv.s.opts...).(bool)
 	_, taken := nextProtos(fs)[http2.NextProtoTLS]
 	switch {
-	case taken || !ctxFields.ok, sv.tls == nil && !h.clear:
+	case taken || !fast.Known(), sv.tls == nil && !h.clear:
 		return nil
 	case sv.tls != nil && told && !on:
 		sv.tls.NextProtos = slices.DeleteFunc(slices.Clone(sv.tls.NextProtos), func(p string) bool { return p == http2.NextProtoTLS })
@@ -128,10 +128,4 @@ func (h *h2) goAway() {
 	for _, c := range conns {
 		c.shutDown()
 	}
-}
-
-func newConnID() uint64 {
-	var ctx fasthttp.RequestCtx
-	ctx.Init2(nil, nil, true)
-	return ctx.ConnID()
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // h2conn is a connection that speaks HTTP/2.
@@ -131,7 +133,7 @@ func (c *h2conn) serve() {
 	}
 	c.nc.SetDeadline(time.Time{})
 	c.nc.SetReadDeadline(time.Now().Add(limit))
-	c.ss.id = newConnID()
+	c.ss.id = fast.NewConnID()
 	c.mu.Lock()
 	c.fr.WriteSettings(
 		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: h2Streams},

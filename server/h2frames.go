@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/escahttp/esca/server/internal/http1"
 )
 
 // inflow is how much the client may send, and what it is yet to be told of.
@@ -222,7 +224,7 @@ func (c *h2conn) takeData(f *http2.DataFrame) error {
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeFlowControl}
 	}
 	st.received += int64(len(data))
-	if st.declared >= 0 && (st.received > st.declared || f.StreamEnded() && st.received < st.declared) {
+	if st.in.Length >= 0 && (st.received > st.in.Length || f.StreamEnded() && st.received < st.in.Length) {
 		c.giveBack(nil, n)
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeProtocol}
 	}
@@ -287,14 +289,15 @@ func (c *h2conn) takeHeaders(f *http2.MetaHeadersFrame) (*stream, error) {
 		}
 		return refuse(http2.ErrCodeRefusedStream)
 	}
-	st := &stream{c: c, id: id, window: c.initial, declared: -1, remoteDone: f.StreamEnded()}
+	st := &stream{c: c, id: id, window: c.initial, remoteDone: f.StreamEnded()}
 	st.inflow.avail = h2StreamWindow
 	st.cond.L = &c.mu
-	st.out.st, st.in.st = st, st
-	if !st.in.begin(f) || st.remoteDone && st.declared > 0 {
-		st.in.release()
+	t, ok := targetOf(f)
+	if !ok || !st.in.Begin(c.h.sv.fs, st, t, f.RegularFields(), st.remoteDone) || st.remoteDone && st.in.Length > 0 {
+		st.in.Release()
 		return refuse(http2.ErrCodeProtocol)
 	}
+	st.out.To, st.out.Bare = st, st.in.Head
 	c.requests++
 	c.running++
 	st.num = c.requests
@@ -303,7 +306,7 @@ func (c *h2conn) takeHeaders(f *http2.MetaHeadersFrame) (*stream, error) {
 	}
 	switch {
 	case f.Truncated:
-		st.in.tooLong()
+		st.in.TooLong(int(c.h.headers))
 	case st.remoteDone && c.slow == 0:
 		return st, nil
 	case st.remoteDone:
@@ -313,8 +316,27 @@ func (c *h2conn) takeHeaders(f *http2.MetaHeadersFrame) (*stream, error) {
 	return nil, nil
 }
 
+// targetOf is what f asks for. False: it has a pseudo field that nobody knows here.
+func targetOf(f *http2.MetaHeadersFrame) (t http1.Target, ok bool) {
+	for _, hf := range f.PseudoFields() {
+		switch hf.Name {
+		case ":method":
+			t.Method = hf.Value
+		case ":scheme":
+			t.Scheme = hf.Value
+		case ":path":
+			t.Path = hf.Value
+		case ":authority":
+			t.Host = hf.Value
+		default:
+			return t, false
+		}
+	}
+	return t, true
+}
+
 func (c *h2conn) takeTrailers(st *stream, f *http2.MetaHeadersFrame) error {
-	if !f.StreamEnded() || f.Truncated || len(f.PseudoFields()) > 0 || st.declared >= 0 && st.received != st.declared {
+	if !f.StreamEnded() || f.Truncated || len(f.PseudoFields()) > 0 || st.in.Length >= 0 && st.received != st.in.Length {
 		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol}
 	}
 	st.trailers = slices.Clone(f.RegularFields())

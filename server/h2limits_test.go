@@ -222,7 +222,7 @@ func TestH2AnnouncedBodies(t *testing.T) {
 	}
 	// All have been looked at when that many wait for more.
 	stacks := make([]byte, 4<<20)
-	for end := time.Now().Add(patience); bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*stream).receive(")) < streams; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*stream).Receive(")) < streams; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not every stream waits for its body")
 		}

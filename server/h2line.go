@@ -10,6 +10,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2"
+
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // h2line is the connection that a ServeConn believes to have: of HTTP/1.1, and kept
@@ -137,7 +139,7 @@ func (ln *h2line) Read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		}
 		ln.st, st.ln = st, ln
-		if d := ln.c.h.sv.fs.ReadTimeout; d > 0 && st.in.body != noBody {
+		if d := ln.c.h.sv.fs.ReadTimeout; d > 0 && st.in.HasBody() {
 			st.SetReadDeadline(time.Now().Add(d)) // on a new line ServeConn has set it before
 		}
 		ln.c.tellState()
@@ -147,7 +149,7 @@ func (ln *h2line) Read(p []byte) (int, error) {
 			ln.c.h.watch(ln.c)
 		}
 	}
-	return ln.st.in.read(p)
+	return ln.st.in.Read(p)
 }
 
 // done ends the stream under way.
@@ -162,16 +164,16 @@ func (ln *h2line) done() {
 		ln.leave()
 	}
 	c := ln.c
-	st.in.release()
+	st.in.Release()
 	c.mu.Lock()
 	st.over = true
 	c.running--
 	st.endContext(nil)
 	switch {
 	case st.closed:
-	case st.out.complete: // and the client is still sending
+	case st.out.Complete: // and the client is still sending
 		c.resetStream(st.id, http2.ErrCodeNo)
-	case !st.handled && !st.out.begun: // a server that stops has not looked at it
+	case !st.handled && !st.out.Begun: // a server that stops has not looked at it
 		c.resetStream(st.id, http2.ErrCodeRefusedStream)
 	default:
 		c.resetStream(st.id, http2.ErrCodeInternal)
@@ -191,7 +193,7 @@ func (ln *h2line) Write(p []byte) (int, error) {
 	if ln.st == nil {
 		return 0, net.ErrClosed
 	}
-	return ln.st.out.write(p)
+	return ln.st.out.Write(p)
 }
 
 // Close does nothing: streams end otherwise.
@@ -224,12 +226,12 @@ func (ln *h2line) SetWriteDeadline(t time.Time) error {
 func (ln *h2line) handle(ctx *fasthttp.RequestCtx) {
 	st, sv := ln.st, ln.c.h.sv
 	st.handled = true
-	setIdentity(ctx, ln.c.ss.id, st.num, ln.c.ss.b.Since())
+	fast.SetIdentity(ctx, ln.c.ss.id, st.num, ln.c.ss.b.Since())
 	own := ctx.Conn()
-	setConn(ctx, st.conn())
+	fast.SetConn(ctx, st.conn())
 	ctx.SetRemoteAddr(nil) // which another stream's handler may have set
-	if st.in.sized {
-		ctx.Request.Header.SetContentLength(int(st.declared))
+	if st.in.Sized {
+		ctx.Request.Header.SetContentLength(int(st.in.Length))
 	}
 	sv.fs.Handler(ctx)
 	st.c.mu.Lock()
@@ -237,7 +239,7 @@ func (ln *h2line) handle(ctx *fasthttp.RequestCtx) {
 	st.c.mu.Unlock()
 	resp := ctx.LastTimeoutErrorResponse()
 	if resp == nil { // otherwise ctx is the handler's still
-		setConn(ctx, own)
+		fast.SetConn(ctx, own)
 		resp = &ctx.Response
 		if ctx.Hijacked() {
 			sv.logf("%v: %s %s", errNoHijack, ctx.Method(), ctx.Path())
@@ -256,8 +258,8 @@ func (ln *h2line) early(ctx *fasthttp.RequestCtx) (undo func()) {
 		return func() {}
 	}
 	own := ctx.Conn()
-	setIdentity(ctx, ln.c.ss.id, ln.st.num-1, ln.c.ss.b.Since())
-	setTime(ctx, time.Time{})
-	setConn(ctx, ln.st.conn())
-	return func() { setConn(ctx, own) }
+	fast.SetIdentity(ctx, ln.c.ss.id, ln.st.num-1, ln.c.ss.b.Since())
+	fast.SetTime(ctx, time.Time{})
+	fast.SetConn(ctx, ln.st.conn())
+	return func() { fast.SetConn(ctx, own) }
 }

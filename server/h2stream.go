@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/escahttp/esca/server/internal/http1"
 )
 
 // stream is one request of HTTP/2, and its answer. It is also what handlers get as
@@ -25,8 +27,8 @@ type stream struct {
 	id  uint32
 	num uint64 // of the connection's requests
 	ln  *h2line
-	in  request
-	out response
+	in  http1.Request
+	out http1.Answer
 
 	handled bool // a handler has had it
 	goAway  bool // and wants no more requests on its connection
@@ -36,7 +38,6 @@ type stream struct {
 	body       []byte    // received, and from bodyAt on not read
 	bodyAt     int
 	received   int64
-	declared   int64 // Content-Length; -1: none
 	trailers   []hpack.HeaderField
 	inflow     inflow
 	wants      int64 // bytes that wait for the client to take them
@@ -102,7 +103,7 @@ func (st *stream) Write(p []byte) (int, error) {
 	if returned || !bytes.HasPrefix(p, []byte("HTTP/1.1 1")) {
 		return 0, errNotForYou
 	}
-	return st.out.write(p)
+	return st.out.Write(p)
 }
 
 // Close resets the stream.
@@ -177,8 +178,14 @@ func (st *stream) timeout(op string) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: st.LocalAddr(), Addr: st.RemoteAddr(), Err: os.ErrDeadlineExceeded}
 }
 
-// receive reads the body; io.EOF: that was all.
-func (st *stream) receive(p []byte) (int, error) {
+// Trailers, Answered, Receive, Respond, Send and Flush are for what st is to fasthttp.
+
+func (st *stream) Trailers() []hpack.HeaderField { return st.trailers }
+func (st *stream) Answered() bool                { return st.out.Complete }
+func (st *stream) Flush()                        { st.c.flush() }
+
+// Receive reads the body; io.EOF: that was all.
+func (st *stream) Receive(p []byte) (int, error) {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,8 +216,8 @@ func (st *stream) receive(p []byte) (int, error) {
 	}
 }
 
-// respond sends a head. last: and nothing behind it.
-func (st *stream) respond(fields func(add func(name, value string)), last bool) error {
+// Respond sends a head. last: and nothing behind it.
+func (st *stream) Respond(fields func(add func(name, value string)), last bool) error {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,8 +245,8 @@ func (st *stream) respond(fields func(add func(name, value string)), last bool) 
 	return nil
 }
 
-// send sends p, as the client takes it; last: and nothing behind it.
-func (st *stream) send(p []byte, last bool) error {
+// Send sends p, as the client takes it; last: and nothing behind it.
+func (st *stream) Send(p []byte, last bool) error {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"net"
 	"reflect"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // line is the connection that a ServeConn believes to have: one after the other, each
@@ -128,7 +128,7 @@ func (ln *line) Close() error {
 // ConnState have shown, and not the line.
 func (ln *line) handOver(ctx *fasthttp.RequestCtx) {
 	nc := ln.ss.nc
-	h := (*fasthttp.HijackHandler)(unsafe.Add(unsafe.Pointer(ctx), ctxFields.hijack))
+	h := fast.Hijacker(ctx)
 	hijacker := *h
 	*h = func(c net.Conn) {
 		if over := reflect.ValueOf(c); over.Kind() == reflect.Pointer {

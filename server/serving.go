@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // serving is one Serve: the conn.Handler of its listener.
@@ -32,7 +33,7 @@ type serving struct {
 	fs       *fasthttp.Server
 	ln       *conn.Listener
 	tls      *tls.Config
-	parked   *parked
+	parked   *fast.Parked
 	loops    []*loopServer
 	timeouts bool // some setting moves deadlines
 	bursts   bool // connections may give up their worker between requests
@@ -53,20 +54,20 @@ type serving struct {
 // loopServer is the fasthttp.Server of one loop.
 type loopServer struct {
 	*fasthttp.Server
-	parked *parked
+	parked *fast.Parked
 }
 
 func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error) {
 	fs := s.fs
 	sv := &serving{s: s, fs: fs, ln: ln, tls: cfg}
 	sv.timeouts = fs.ReadTimeout > 0 || fs.WriteTimeout > 0 || fs.IdleTimeout > 0 || fs.HeaderReceived != nil
-	sv.bursts = ctxFields.ok
+	sv.bursts = fast.Known()
 	sv.lines = sv.bursts && cfg == nil && !fs.ReduceMemoryUsage
 	sv.base, sv.stopped = context.WithCancelCause(context.Background())
 	sv.h2 = newH2(sv)
-	sv.parked = newParked(ln.Addr(), sv.stop)
+	sv.parked = fast.NewParked(ln.Addr(), sv.stop)
 	for range ln.Loops() {
-		ls := &loopServer{Server: sv.settings(), parked: newParked(ln.Addr(), nil)}
+		ls := &loopServer{Server: sv.settings(), parked: fast.NewParked(ln.Addr(), nil)}
 		sv.loops = append(sv.loops, ls)
 	}
 	if fs.TCPKeepalive {
@@ -81,10 +82,10 @@ func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error)
 func (sv *serving) run() error {
 	for _, ls := range sv.loops {
 		go ls.Serve(ls.parked)
-		<-ls.parked.armed
+		<-ls.parked.Armed
 	}
 	go sv.fs.Serve(sv.parked)
-	<-sv.parked.armed
+	<-sv.parked.Armed
 	if err := sv.ln.Serve(sv); !errors.Is(err, net.ErrClosed) {
 		if !errors.Is(err, conn.ErrInUse) {
 			sv.ln.Close()
@@ -93,7 +94,7 @@ func (sv *serving) run() error {
 		return err
 	}
 	if sv.stopping.Load() {
-		<-sv.parked.released
+		<-sv.parked.Released
 		return nil
 	}
 	// The listener was closed, not the server shut down: connections go on.
@@ -106,9 +107,9 @@ func (sv *serving) run() error {
 
 // release lets the parked Serve calls return.
 func (sv *serving) release() {
-	sv.parked.release()
+	sv.parked.Release()
 	for _, ls := range sv.loops {
-		ls.parked.release()
+		ls.parked.Release()
 	}
 	sv.stopped(http.ErrServerClosed)
 	sv.s.forget(sv)
@@ -145,36 +146,6 @@ func (sv *serving) drain() {
 	}
 	sv.release()
 }
-
-// parked is a listener that accepts nothing: Accept returns when it is released.
-type parked struct {
-	addr     net.Addr
-	armed    chan struct{} // closed when Accept is called
-	released chan struct{}
-	armOnce  sync.Once
-	relOnce  sync.Once
-	onClose  func()
-}
-
-func newParked(addr net.Addr, onClose func()) *parked {
-	return &parked{addr: addr, onClose: onClose, armed: make(chan struct{}), released: make(chan struct{})}
-}
-
-func (p *parked) Accept() (net.Conn, error) {
-	p.armOnce.Do(func() { close(p.armed) })
-	<-p.released
-	return nil, net.ErrClosed
-}
-
-func (p *parked) Close() error {
-	if p.onClose != nil {
-		p.onClose()
-	}
-	return nil
-}
-
-func (p *parked) Addr() net.Addr { return p.addr }
-func (p *parked) release()       { p.relOnce.Do(func() { close(p.released) }) }
 
 // limitedLog lets a line through once a minute.
 type limitedLog struct{ last atomic.Int64 }

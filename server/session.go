@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server/internal/fast"
 )
 
 // freshFor is how long a connection that has not sent anything is spared by a
@@ -374,7 +375,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 	if ln, ok := nc.(*line); ok {
 		ln.ctx = nil
 		if timedOut == nil {
-			setConn(ctx, ln)
+			fast.SetConn(ctx, ln)
 			ln.ctx = ctx
 		}
 	}

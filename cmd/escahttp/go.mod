@@ -9,11 +9,13 @@ require (
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/escahttp/esca v0.1.0
 	github.com/escahttp/esca/server v0.1.0
+	github.com/escahttp/esca/server/http3 v0.1.0
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/klauspost/compress v1.20.3
 	github.com/molecule-man/go-brrr v1.3.1
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/pires/go-proxyproto v0.8.1
+	github.com/quic-go/quic-go v0.65.0
 	github.com/valyala/fasthttp v1.78.0
 	github.com/yuin/goldmark v1.8.7
 	golang.org/x/crypto v0.58.0
@@ -21,7 +23,10 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require kernel.org/pub/linux/libs/security/libcap/psx v1.2.78 // indirect
+require (
+	github.com/quic-go/qpack v0.6.0 // indirect
+	kernel.org/pub/linux/libs/security/libcap/psx v1.2.78 // indirect
+)
 
 require (
 	github.com/landlock-lsm/go-landlock v0.11.2

@@ -85,6 +85,10 @@ func (s *sockets) listenPassed(a *address, opts []conn.Option) (lns []*conn.List
 		return nil, fmt.Errorf("%s: %w", a, err)
 	}
 	for _, f := range s.passed {
+		if uc := udpOf(f); uc != nil { // for HTTP/3
+			uc.Close()
+			continue
+		}
 		if a.where == "" || f.Name() == a.where {
 			files = append(files, f)
 		}

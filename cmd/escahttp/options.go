@@ -40,6 +40,7 @@ type serveCmd struct {
 	Config        string       `env:"ESCAHTTP_CONFIG" placeholder:"FILE" help:"Take flags from FILE, in TOML: a key for each, by its name, and root. Those given otherwise come first. It is read again when it changes, and on SIGHUP."`
 	Addr          string       `default:":8080" env:"ESCAHTTP_ADDR" help:"Listen on HOST:PORT, unix:PATH, or systemd[:NAME], the sockets that systemd has opened. With http:// in front it is plain where there is a certificate, too."`
 	Listen        lines        `env:"ESCAHTTP_LISTEN" placeholder:"ADDR" help:"Listen on this address as well; may be repeated."`
+	HTTP3         bool         `name:"http3" env:"ESCAHTTP_HTTP3" help:"Speak HTTP/3 as well, on the UDP port of the same number, wherever TLS is spoken on a port, and tell clients so (Alt-Svc)."`
 	SocketMode    mode         `name:"socket-mode" env:"ESCAHTTP_SOCKET_MODE" placeholder:"MODE" help:"Rights of the unix socket, in octal, such as 0660. Default: as the umask has it."`
 	Backend       string       `default:"auto" env:"ESCAHTTP_BACKEND" help:"How system calls are executed: auto, or one that \"escahttp backends\" lists."`
 	Loops         int          `default:"0" env:"ESCAHTTP_LOOPS" help:"Event loops; 0: one for each processor."`
@@ -224,6 +225,9 @@ func (s *serveCmd) check() error {
 		return err
 	}
 	if err := s.checkACME(); err != nil {
+		return err
+	}
+	if err := s.checkHTTP3(); err != nil {
 		return err
 	}
 	if err := s.checkProxies(); err != nil {

@@ -108,7 +108,7 @@ func (t *site) fixed(s *serveCmd) (names []string) {
 		name string
 		same bool
 	}{
-		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--proxy-protocol", s.ProxyProtocol == t.ProxyProtocol && (!s.ProxyProtocol || s.TrustedProxies == t.TrustedProxies)}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
+		{"--addr", s.Addr == t.Addr}, {"--listen", slices.Equal(s.Listen, t.Listen)}, {"--http3", s.HTTP3 == t.HTTP3}, {"--socket-mode", s.SocketMode == t.SocketMode}, {"--proxy-protocol", s.ProxyProtocol == t.ProxyProtocol && (!s.ProxyProtocol || s.TrustedProxies == t.TrustedProxies)}, {"--backend", s.Backend == t.Backend}, {"--loops", s.Loops == t.Loops},
 		{"--read-timeout", s.ReadTimeout == t.ReadTimeout}, {"--write-timeout", s.WriteTimeout == t.WriteTimeout}, {"--idle-timeout", s.IdleTimeout == t.IdleTimeout},
 		{"--admin-addr", s.Admin == t.Admin}, {"--stop-delay", s.StopDelay == t.StopDelay}, {"--shutdown-timeout", s.ShutdownTimeout == t.ShutdownTimeout}, {"--max-conns-per-ip", s.PerIP == t.PerIP}, {"--user", s.User == t.User}, {"--sandbox", s.Sandbox == t.Sandbox}, {"--server-header", s.ServerHeader == t.ServerHeader},
 	} {
@@ -178,7 +178,11 @@ func (t *site) serves() string {
 	for _, l := range t.all {
 		urls = append(urls, l.url())
 	}
-	return fmt.Sprintf("serving %s on %s", root, strings.Join(urls, ", "))
+	where := strings.Join(urls, ", ")
+	if len(t.udp) > 0 {
+		where += " and HTTP/3"
+	}
+	return fmt.Sprintf("serving %s on %s", root, where)
 }
 
 func (l listening) url() string {

@@ -37,6 +37,7 @@ type site struct {
 	systemd  systemd.Notifier
 	upgrades *upgrades
 	all      []listening
+	udp      []datagrams // for HTTP/3; none: it is not spoken
 }
 
 func (s *serveCmd) run(out *errlog.Log) error {
@@ -56,6 +57,9 @@ func (s *serveCmd) run(out *errlog.Log) error {
 	}
 	from := &sockets{serveCmd: s, passed: systemd.Sockets(), upgrades: t.upgrades, logger: out}
 	if t.all, err = from.listen(); err != nil {
+		return err
+	}
+	if t.udp, err = from.listenHTTP3(t.all); err != nil {
 		return err
 	}
 	closeFiles(from.passed)
@@ -86,7 +90,7 @@ func (t *site) open() error {
 		Refuse: func(nc net.Conn) { t.now.Load().end.Refuse(nc) },
 	})
 	t.fs = &fasthttp.Server{
-		Handler:               func(ctx *fasthttp.RequestCtx) { t.now.Load().end.Serve(ctx) },
+		Handler:               t.announcing(func(ctx *fasthttp.RequestCtx) { t.now.Load().end.Serve(ctx) }),
 		ErrorHandler:          func(ctx *fasthttp.RequestCtx, err error) { t.now.Load().end.Error(ctx, err) },
 		ExpectHandler:         func(ctx *fasthttp.RequestCtx) int { return t.now.Load().end.Expect(ctx) },
 		ConnState:             t.clients.State,
@@ -142,7 +146,7 @@ func (t *site) serve(admin net.Listener) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Reset(syscall.SIGINT, syscall.SIGTERM) // what is left to be done may be interrupted
-	done := make(chan error, len(t.all))
+	done := make(chan error, len(t.all)+len(t.udp))
 	for _, ln := range t.all {
 		go func() {
 			if ln.secure {
@@ -152,7 +156,9 @@ func (t *site) serve(admin net.Listener) error {
 			}
 		}()
 	}
-	left := len(t.all)
+	h3 := t.serveHTTP3(done)
+	defer h3.close()
+	left := len(t.all) + len(t.udp)
 	t.announce()
 	if t.Open {
 		t.invite(t.all)
@@ -197,6 +203,7 @@ func (t *site) serve(admin net.Listener) error {
 			}
 			t.out.Printf("upgraded: another process serves; requests that are being served here may finish%s", t.within())
 			late = t.limit()
+			h3.stop()
 			go srv.Shutdown(context.Background())
 		case <-signals:
 			switch {
@@ -222,6 +229,7 @@ func (t *site) serve(admin net.Listener) error {
 			t.out.Printf("stopping: requests that are being served may finish%s; once more to stop at once", t.within())
 			late, replaced = t.limit(), nil
 			t.upgrades.stop()
+			h3.stop()
 			go srv.Shutdown(context.Background())
 		}
 	}

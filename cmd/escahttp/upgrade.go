@@ -64,6 +64,28 @@ func (u *upgrades) keep(a *address, ln *conn.Listener) error {
 	return nil
 }
 
+// file returns a socket of that name that the process before has; nil: it had none. The
+// caller closes it.
+func (u *upgrades) file(name string) (*os.File, error) {
+	if u == nil {
+		return nil, nil
+	}
+	return u.File(name)
+}
+
+// keepUDP has the socket of ln be there for the next process.
+func (u *upgrades) keepUDP(name string, ln *conn.PacketListener) error {
+	if u == nil {
+		return nil
+	}
+	f, err := ln.File()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return u.AddFile(name, f)
+}
+
 // admin is net.Listen, unless the process before has it open.
 func (u *upgrades) admin(network, addr string) (net.Listener, error) {
 	if u == nil {

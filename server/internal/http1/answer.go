@@ -1,6 +1,4 @@
-//go:build linux && (amd64 || arm64)
-
-package server
+package http1
 
 import (
 	"bytes"
@@ -13,24 +11,37 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// response is what fasthttp answers to a stream, in HTTP/1.1, taken apart:
+// Sink is where an answer goes. An error ends it, and is what fasthttp's Write gets.
+type Sink interface {
+	// Respond sends a head, with its status in front as :status, or trailers. fields is
+	// called before Respond returns. last: nothing is behind it.
+	Respond(fields func(add func(name, value string)), last bool) error
+	// Send sends some of the body. last: nothing is behind it.
+	Send(p []byte, last bool) error
+	// Flush has what was sent be on its way.
+	Flush()
+}
+
+// Answer is what fasthttp answers, in HTTP/1.1, taken apart:
 //
 //	head ─┬─► plain ─────────────────────┬─► complete
 //	  ▲   ├─► size ─► chunk ─► size … ───┤
 //	  └───┘ interim                trailers
-type response struct {
-	st       *stream
-	state    respState
-	head     []byte // of a head, a chunk's size or trailers, as far as they have come
-	left     int64  // of the body, or the chunk
-	begun    bool   // the head is sent
-	complete bool
+type Answer struct {
+	To       Sink
+	Bare     bool // it is to a HEAD, and has no body
+	Begun    bool // the head is sent
+	Complete bool
+
+	state answerState
+	head  []byte // of a head, a chunk's size or trailers, as far as they have come
+	left  int64  // of the body, or the chunk
 }
 
-type respState uint8
+type answerState uint8
 
 const (
-	inHead respState = iota
+	inHead answerState = iota
 	inPlain
 	inSize
 	inChunk
@@ -38,27 +49,27 @@ const (
 	inTrailers
 )
 
-var errAnswer = errors.New("esca: fasthttp's answer to an HTTP/2 stream is no HTTP/1.1")
+var errAnswer = errors.New("esca: what fasthttp answers is no HTTP/1.1")
 
-// write is what fasthttp writes. What it has written is on its way when write returns:
+// Write is what fasthttp writes. What it has written is on its way when Write returns:
 // there is no telling when it comes back.
-func (o *response) write(p []byte) (int, error) {
+func (o *Answer) Write(p []byte) (int, error) {
 	all := len(p)
-	for len(p) > 0 && !o.complete {
+	for len(p) > 0 && !o.Complete {
 		n, err := o.step(p)
 		if err != nil {
 			return all - len(p), err
 		}
 		p = p[n:]
 	}
-	if !o.complete {
-		o.st.c.flush()
+	if !o.Complete {
+		o.To.Flush()
 	}
 	return all, nil
 }
 
 // step takes some of p, which is not empty.
-func (o *response) step(p []byte) (int, error) {
+func (o *Answer) step(p []byte) (int, error) {
 	switch o.state {
 	case inHead:
 		head, n := o.gather(p, "\r\n\r\n")
@@ -70,11 +81,11 @@ func (o *response) step(p []byte) (int, error) {
 		b := p[:min(int64(len(p)), o.left)]
 		o.left -= int64(len(b))
 		if o.state == inPlain {
-			o.complete = o.left == 0
+			o.Complete = o.left == 0
 		} else if o.left == 0 {
 			o.state = inChunkEnd
 		}
-		return len(b), o.st.send(b, o.complete)
+		return len(b), o.To.Send(b, o.Complete)
 	case inSize:
 		line, n := o.gather(p, "\r\n")
 		if line == nil {
@@ -99,7 +110,7 @@ func (o *response) step(p []byte) (int, error) {
 	case inTrailers:
 		lines, n := o.gather(p, "\r\n\r\n")
 		if lines != nil {
-			o.complete = true
+			o.Complete = true
 			return n, o.end(lowered(lines))
 		}
 		return n, nil
@@ -109,7 +120,7 @@ func (o *response) step(p []byte) (int, error) {
 
 // gather adds p to what is gathered until it ends with end, and returns that, and how
 // much of p it took; nil: the end is not there.
-func (o *response) gather(p []byte, end string) ([]byte, int) {
+func (o *Answer) gather(p []byte, end string) ([]byte, int) {
 	if len(o.head) == 0 {
 		if i := bytes.Index(p, []byte(end)); i >= 0 {
 			return p[:i+len(end)], i + len(end)
@@ -129,11 +140,11 @@ func (o *response) gather(p []byte, end string) ([]byte, int) {
 }
 
 // end sends what is behind the last chunk.
-func (o *response) end(trailers string) error {
+func (o *Answer) end(trailers string) error {
 	if trailers == "\r\n\r\n" {
-		return o.st.send(nil, true)
+		return o.To.Send(nil, true)
 	}
-	return o.st.respond(func(add func(name, value string)) {
+	return o.To.Respond(func(add func(name, value string)) {
 		for name, value := range fieldsOf(trailers) {
 			add(name, value)
 		}
@@ -141,7 +152,7 @@ func (o *response) end(trailers string) error {
 }
 
 // begin sends a head, and finds out what is behind it.
-func (o *response) begin(head []byte) error {
+func (o *Answer) begin(head []byte) error {
 	const before, digits = len("HTTP/1.1 "), 3
 	end := bytes.IndexByte(head, '\r')
 	if end < before+digits {
@@ -160,8 +171,8 @@ func (o *response) begin(head []byte) error {
 	}
 	_, chunked = fieldOf(text, "transfer-encoding")
 	final := status >= 200
-	bare := o.st.in.head || status == 204 || status == 304 || !chunked && length <= 0
-	err = o.st.respond(func(add func(name, value string)) {
+	bare := o.Bare || status == 204 || status == 304 || !chunked && length <= 0
+	err = o.To.Respond(func(add func(name, value string)) {
 		add(":status", statusText(status))
 		for name, value := range fieldsOf(text) {
 			switch name {
@@ -174,10 +185,10 @@ func (o *response) begin(head []byte) error {
 	if err != nil || !final {
 		return err
 	}
-	o.begun = true
+	o.Begun = true
 	switch {
 	case bare:
-		o.complete = true
+		o.Complete = true
 	case chunked:
 		o.state = inSize
 	default:

@@ -1,6 +1,4 @@
-//go:build linux && (amd64 || arm64)
-
-package server
+package http1
 
 import (
 	"io"
@@ -10,19 +8,36 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http/httpguts"
-	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
 
-// request is a stream's request as HTTP/1.1 has it: a head, and a body that is as long
+// Source is where the body of a request comes from.
+type Source interface {
+	// Receive reads some of it; io.EOF: that was all.
+	Receive(p []byte) (int, error)
+	// Trailers are the fields behind it. It is asked once Receive has reported io.EOF.
+	Trailers() []hpack.HeaderField
+	// Answered reports whether the answer is complete, so that the rest of the body is
+	// nobody's.
+	Answered() bool
+}
+
+// Target is what a request asks for, as the pseudo fields of HTTP/2 and HTTP/3 say it.
+type Target struct {
+	Method, Scheme, Host, Path string
+}
+
+// Request is a request as HTTP/1.1 has it: a head, and a body that is as long
 // as its Content-Length says, or comes in chunks.
-type request struct {
-	st    *stream
+type Request struct {
+	Head   bool  // it is a HEAD
+	Sized  bool  // it comes in chunks, although its Length is known: for the handler it is to be set
+	Length int64 // its Content-Length; -1: none
+
+	src   Source
 	text  *[]byte // what is ready to be read, from at on; of texts
 	at    int
-	head  bool // it is a HEAD
 	body  bodyKind
-	sized bool // in chunks, although its length is known
 	ended bool // the body has
 }
 
@@ -30,6 +45,9 @@ type request struct {
 // chunks: it makes room for a length at once, and one connection may announce a hundred of
 // them, and send a byte of each.
 const chunkedFrom = 64 << 10
+
+// HasBody reports whether a body follows the head.
+func (q *Request) HasBody() bool { return q.body != noBody }
 
 type bodyKind uint8
 
@@ -41,45 +59,32 @@ const (
 
 var texts = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// begin writes the head. False: f is malformed (RFC 9113, 8.1.1).
-func (q *request) begin(f *http2.MetaHeadersFrame) bool {
+// Begin writes the head: of a request for t with these fields, which are lower case, and
+// of which a host is t's. ended: no body follows. fs is whom it is for. False: it is
+// malformed (RFC 9113, 8.1.1, and RFC 9114, 4.1.2).
+func (q *Request) Begin(fs *fasthttp.Server, src Source, t Target, fields []hpack.HeaderField, ended bool) bool {
+	q.src, q.Length = src, -1
 	q.text = texts.Get().(*[]byte)
 	*q.text = (*q.text)[:0]
-	var method, scheme, path, host string
-	for _, hf := range f.PseudoFields() {
-		switch hf.Name {
-		case ":method":
-			method = hf.Value
-		case ":scheme":
-			scheme = hf.Value
-		case ":path":
-			path = hf.Value
-		case ":authority":
-			host = hf.Value
-		default:
-			return false
-		}
-	}
-	fields := f.RegularFields()
 	for i := range fields {
 		if fields[i].Name != "host" {
 			continue
 		}
-		if host != "" && host != fields[i].Value {
+		if t.Host != "" && t.Host != fields[i].Value {
 			return false
 		}
-		host = fields[i].Value
+		t.Host = fields[i].Value
 	}
-	if !validTarget(method, scheme, host, path) {
+	if !t.valid() {
 		return false
 	}
-	if method == "CONNECT" {
-		path = host
+	if t.Method == "CONNECT" {
+		t.Path = t.Host
 	}
-	q.head = method == "HEAD"
-	b := append(append(*q.text, method...), ' ')
-	b = append(append(b, path...), " HTTP/1.1\r\nHost: "...)
-	b = append(append(b, host...), "\r\n"...)
+	q.Head = t.Method == "HEAD"
+	b := append(append(*q.text, t.Method...), ' ')
+	b = append(append(b, t.Path...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, t.Host...), "\r\n"...)
 	var cookies []string
 	trailed, form, expects := false, false, false
 	for i := range fields {
@@ -95,10 +100,10 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 			}
 		case "content-length":
 			n, err := strconv.ParseUint(value, 10, 63)
-			if err != nil || q.st.declared >= 0 {
+			if err != nil || q.Length >= 0 {
 				return false
 			}
-			q.st.declared = int64(n)
+			q.Length = int64(n)
 			continue
 		case "cookie":
 			cookies = append(cookies, value)
@@ -115,14 +120,14 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 	if cookies != nil {
 		b = appendField(b, "cookie", strings.Join(cookies, "; "))
 	}
-	q.sized = !trailed && q.st.c.h.collects(q.st.declared, form, expects)
+	q.Sized = !trailed && collects(fs, q.Length, form, expects)
 	switch {
-	case q.st.declared >= 0 && !trailed && !q.sized:
-		b = append(strconv.AppendInt(append(b, "Content-Length: "...), q.st.declared, 10), "\r\n"...)
-		if q.st.declared > 0 {
+	case q.Length >= 0 && !trailed && !q.Sized:
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), q.Length, 10), "\r\n"...)
+		if q.Length > 0 {
 			q.body = plainBody
 		}
-	case !q.st.remoteDone:
+	case !ended:
 		q.body = chunkedBody
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
@@ -133,8 +138,7 @@ func (q *request) begin(f *http2.MetaHeadersFrame) bool {
 // collects reports whether fasthttp would make room for a body of that length, before it
 // has come. It does not for one that is too long, a form that it takes apart as it comes,
 // or a stream. A hook that is asked before the body comes is to see its length.
-func (h *h2) collects(length int64, form, expects bool) bool {
-	fs := h.sv.fs
+func collects(fs *fasthttp.Server, length int64, form, expects bool) bool {
 	most := int64(fs.MaxRequestBodySize)
 	if most <= 0 {
 		most = fasthttp.DefaultMaxRequestBodySize
@@ -143,22 +147,22 @@ func (h *h2) collects(length int64, form, expects bool) bool {
 		!(form && !fs.DisablePreParseMultipartForm) && !(expects && (fs.ContinueHandler != nil || fs.ExpectHandler != nil))
 }
 
-// validTarget reports whether what a request asks for can stand in the first lines of
-// HTTP/1.1, and is read there as it was meant.
-func validTarget(method, scheme, host, path string) bool {
-	if !httpguts.ValidHeaderFieldName(method) || !httpguts.ValidHostHeader(host) {
+// valid reports whether what is asked for can stand in the first lines of HTTP/1.1, and
+// is read there as it was meant.
+func (t *Target) valid() bool {
+	if !httpguts.ValidHeaderFieldName(t.Method) || !httpguts.ValidHostHeader(t.Host) {
 		return false
 	}
 	switch {
-	case method == "CONNECT":
-		return scheme == "" && path == "" && host != ""
-	case scheme != "http" && scheme != "https":
+	case t.Method == "CONNECT":
+		return t.Scheme == "" && t.Path == "" && t.Host != ""
+	case t.Scheme != "http" && t.Scheme != "https":
 		return false
-	case path == "*":
-		return method == "OPTIONS"
+	case t.Path == "*":
+		return t.Method == "OPTIONS"
 	}
 	unfit := func(r rune) bool { return r <= ' ' || r == 0x7f }
-	return strings.HasPrefix(path, "/") && !strings.ContainsFunc(path, unfit)
+	return strings.HasPrefix(t.Path, "/") && !strings.ContainsFunc(t.Path, unfit)
 }
 
 func appendField(b []byte, name, value string) []byte {
@@ -166,47 +170,47 @@ func appendField(b []byte, name, value string) []byte {
 	return append(append(b, value...), "\r\n"...)
 }
 
-// tooLong makes of a head that was cut short, for it was too long, one that is too long
-// for fasthttp as well.
-func (q *request) tooLong() {
+// TooLong makes of a head that was cut short, for it was too long, one that is too long
+// for fasthttp as well, by so many bytes.
+func (q *Request) TooLong(by int) {
 	b := (*q.text)[:len(*q.text)-len("\r\n")]
 	b = append(b, "x: "...)
-	b = append(b, make([]byte, q.st.c.h.headers)...)
+	b = append(b, make([]byte, by)...)
 	*q.text = append(b, "\r\n\r\n"...)
 }
 
-// read is what fasthttp reads.
-func (q *request) read(p []byte) (int, error) {
+// Read is what fasthttp reads.
+func (q *Request) Read(p []byte) (int, error) {
 	if n := q.ready(p); n > 0 || len(p) == 0 {
 		return n, nil
 	}
 	switch {
 	case q.body == noBody || q.ended:
 		return 0, io.EOF
-	case q.st.out.complete:
+	case q.src.Answered():
 		// It is answered, and fasthttp would like to see the end of what nobody has
 		// asked for: the client is told to keep it.
 		return 0, io.ErrUnexpectedEOF
 	case q.body == plainBody:
-		return q.st.receive(p)
+		return q.src.Receive(p)
 	}
 	return q.chunk(p)
 }
 
 // ready copies out what is there.
-func (q *request) ready(p []byte) int {
+func (q *Request) ready(p []byte) int {
 	if q.text == nil {
 		return 0
 	}
 	n := copy(p, (*q.text)[q.at:])
 	if q.at += n; q.at == len(*q.text) {
-		q.release()
+		q.Release()
 	}
 	return n
 }
 
-// release gives the text back.
-func (q *request) release() {
+// Release gives back what is left of the head. It may be called again.
+func (q *Request) Release() {
 	if q.text == nil {
 		return
 	}
@@ -224,7 +228,7 @@ const (
 )
 
 // chunk reads some of the body, as a chunk, or what comes behind the last.
-func (q *request) chunk(p []byte) (int, error) {
+func (q *Request) chunk(p []byte) (int, error) {
 	if len(p) <= chunkSize+chunkEnd { // by way of a text
 		text := texts.Get().(*[]byte)
 		*text = append((*text)[:0], make([]byte, 512)...)
@@ -237,7 +241,7 @@ func (q *request) chunk(p []byte) (int, error) {
 		q.text = text
 		return q.ready(p), nil
 	}
-	n, err := q.st.receive(p[chunkSize:min(len(p)-chunkEnd, chunkSize+chunkMost)])
+	n, err := q.src.Receive(p[chunkSize:min(len(p)-chunkEnd, chunkSize+chunkMost)])
 	switch {
 	case n > 0:
 		const digits = "0123456789abcdef"
@@ -250,9 +254,9 @@ func (q *request) chunk(p []byte) (int, error) {
 		return 0, err
 	}
 	q.ended = true
-	trailers := q.st.trailers
-	if q.sized { // behind a length there are none
-		trailers = nil
+	var trailers []hpack.HeaderField
+	if !q.Sized { // behind a length there are none
+		trailers = q.src.Trailers()
 	}
 	q.text = texts.Get().(*[]byte)
 	*q.text = appendTrailers(append((*q.text)[:0], "0\r\n"...), trailers)
