@@ -59,7 +59,7 @@ func (e *encodings) Decide(r Request, a *Answer) bool {
 			}
 			beside &^= 1 << c
 		} else {
-			if e.make(r, a, c) {
+			if e.make(a, c) {
 				return false
 			}
 			w.coding[c] = 0
@@ -129,6 +129,7 @@ func (e *encodings) take(a *Answer, c int, now time.Time) bool {
 	}
 	if a.Version != nil {
 		a.contentType = a.Version.contentType
+		a.Version.represented.Store(true)
 		a.Version.letGo()
 	}
 	a.Version, a.file, a.again = v, a.beside, again
@@ -150,7 +151,7 @@ func (e *encodings) encodable(v *Version) bool {
 // make makes what the answer's version is, coded by c, what is sent: from the cache, or
 // encoded now. It does not if all who may encode are at it, nor if it saves nothing, nor
 // while the file is still being written to.
-func (e *encodings) make(r Request, a *Answer, c int) bool {
+func (e *encodings) make(a *Answer, c int) bool {
 	v := a.Version
 	a.beside = appendDerived(a.beside[:0], a.file, c)
 	n := e.files.derived(a.beside, v)
@@ -162,10 +163,7 @@ func (e *encodings) make(r Request, a *Answer, c int) bool {
 			return false
 		}
 	}
-	// A copy in memory need not be looked at for each request, as the file itself is.
-	if a.again {
-		v = e.files.copied(v, a.file, r.Time())
-	}
+	v.represented.Store(true)
 	a.Version = n
 	a.coded(c, v.etag)
 	v.letGo()

@@ -152,6 +152,9 @@ func newHandler(f *files, o Options) *Handler {
 	if e != nil {
 		chain = append(chain, e)
 	}
+	if look.later {
+		chain = append(chain, present{look})
+	}
 	after := o.After
 	if len(o.ErrorPages) > 0 {
 		after = append([]Finisher{errorPages{look, o.ErrorPages}}, after...)

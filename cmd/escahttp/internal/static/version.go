@@ -58,6 +58,7 @@ type Version struct {
 	beside        atomic.Uint32             // which codings of the file lie beside it
 	besideChecked atomic.Int64              // when that was seen, Unix nanoseconds; 0: never
 	useless       [len(codings)]atomic.Bool // codings that save nothing
+	represented   atomic.Bool               // another was sent in its place, coded or made of it
 }
 
 // describe sets what the header fields of v say, but for its tag.
