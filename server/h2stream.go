@@ -244,6 +244,7 @@ func (st *stream) send(p []byte, last bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	waited := false
+	var stalls time.Time // when the client has taken nothing for too long; zero: never
 	defer func() {
 		if waited {
 			c.wake() // for what st did not take
@@ -265,9 +266,12 @@ func (st *stream) send(p []byte, last bool) error {
 				c.wake()
 			}
 			waited = true
+			if stalls.IsZero() && c.h.stall > 0 {
+				stalls = time.Now().Add(c.h.stall)
+			}
 			st.wants = int64(len(p))
 			c.wanting++
-			inTime := st.wait(st.writeAt)
+			inTime := st.wait(earlier(st.writeAt, stalls))
 			c.wanting--
 			st.wants = 0
 			if !inTime {
@@ -279,6 +283,7 @@ func (st *stream) send(p []byte, last bool) error {
 		}
 		st.window -= int64(n)
 		c.window -= int64(n)
+		stalls = time.Time{}
 		end := last && n == len(p)
 		var head [9]byte
 		binary.BigEndian.PutUint32(head[:], uint32(n)<<8|uint32(http2.FrameData))
@@ -296,6 +301,14 @@ func (st *stream) send(p []byte, last bool) error {
 		}
 	}
 	return nil
+}
+
+// earlier is the earlier of two deadlines, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // sentAll is called when the answer is in the connection's hands. With mu.

@@ -136,7 +136,7 @@ const oneStop = 200 * time.Millisecond
 // serve serves until a signal asks it to stop, of which the first lets requests finish,
 // within the limit, and the second does not; or until another process has taken its place.
 func (t *site) serve(admin net.Listener) error {
-	srv := server.New(t.fs)
+	srv := server.New(t.fs, server.WithStreamStall(t.WriteTimeout))
 	srv.CheckHeads(http1.CheckHead)
 	t.behindProxies(srv)
 	signals := make(chan os.Signal, 2)
