@@ -154,6 +154,7 @@ func (t *site) serve(admin net.Listener) error {
 	}
 	left := len(t.all)
 	t.announce()
+	go t.now.Load().warn(t.out) // which looks at files: their disk may hang
 	if t.Open {
 		t.invite(t.all)
 	}

@@ -68,17 +68,22 @@ type Manager struct {
 // New returns a Manager, and makes its directory.
 func New(o Options) (*Manager, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("certificates cannot be kept: %w", err)
+		return nil, fmt.Errorf("certificates cannot be kept: %w: say where else by --acme-dir", err)
 	}
+	return Prepare(o)
+}
+
+// Prepare is New, but makes nothing on disk.
+func Prepare(o Options) (*Manager, error) {
 	client := &acme.Client{DirectoryURL: o.Server, UserAgent: "escahttp"}
 	if o.ServerCA != "" {
 		pem, err := os.ReadFile(o.ServerCA)
 		if err != nil {
-			return nil, fmt.Errorf("the authority's own certificate: %w", err)
+			return nil, fmt.Errorf("--acme-server-ca: %w: give a file (PEM) that this user may read", err)
 		}
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate (PEM)", o.ServerCA)
+			return nil, fmt.Errorf("--acme-server-ca: %s holds no certificate (PEM): give what has signed the authority's own", o.ServerCA)
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.TLSClientConfig = &tls.Config{RootCAs: roots}
