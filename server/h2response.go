@@ -51,10 +51,16 @@ func (o *response) write(p []byte) (int, error) {
 		}
 		p = p[n:]
 	}
-	if !o.complete {
+	if !o.complete && !o.waits() {
 		o.st.c.flush()
 	}
 	return all, nil
+}
+
+// waits reports whether what was written may wait for the rest of an answer whose length is known: for that the
+// driver is in the handler still, and if it does not come at once another takes the driver's place, and flushes.
+func (o *response) waits() bool {
+	return o.state == inPlain && o.st.ln != nil && o.st.ln.busy && o.st.c.driver.Load() == o.st.ln
 }
 
 // step takes some of p, which is not empty.
