@@ -266,6 +266,49 @@ func TestRepresentedFilesAreNotLookedAt(t *testing.T) {
 	}
 }
 
+// What was made of a file is found without a look at the cache, as long as it is there.
+func TestCodedVersionsLeaveWithTheCache(t *testing.T) {
+	o := allCodings
+	o.Revalidate = time.Hour
+	s := serve(t, o)
+	s.write(t, "f.txt", bytes.Repeat([]byte("a line of it\n"), 2000))
+	s.settled(t, "f.txt")
+	for range 2 {
+		s.ask(t, "f.txt", "Accept-Encoding", "gzip")
+	}
+	v := s.files.known["f.txt"]
+	n := v.codedBefore(gzipCoding)
+	if n == nil || n != s.files.known[string(appendDerived(nil, []byte("f.txt"), gzipCoding))] {
+		t.Fatal("it is not found")
+	}
+	n.letGo()
+	s.files.mu.Lock()
+	s.files.dropLocked(string(appendDerived(nil, []byte("f.txt"), gzipCoding)))
+	s.files.mu.Unlock()
+	if v.codedBefore(gzipCoding) != nil {
+		t.Error("it is found where it is not kept any more")
+	}
+	if a := s.ask(t, "f.txt", "Accept-Encoding", "gzip"); a.field("Content-Encoding") != "gzip" {
+		t.Errorf("%v", a.Fields)
+	}
+}
+
+// Lines of Accept-Encoding that share a place do not mean what another means.
+func TestAcceptedLines(t *testing.T) {
+	var known accepted
+	for range 3 {
+		for _, line := range []string{"gzip", "br;q", "zstd", "gzip, deflate, br, zstd", strings.Repeat("gzip,", 30), "", "br"} {
+			lines := [][]byte{[]byte(line)}
+			if got, want := known.of(lines), acceptEncoding(lines); got != want {
+				t.Errorf("%q: %v, want %v", line, got, want)
+			}
+		}
+	}
+	if got, want := known.of([][]byte{[]byte("gzip"), []byte("br")}), acceptEncoding([][]byte{[]byte("gzip"), []byte("br")}); got != want {
+		t.Errorf("two lines: %v, want %v", got, want)
+	}
+}
+
 // What is decoded is no larger than what may be kept, and is not tried again.
 func TestDecodedWouldNotFit(t *testing.T) {
 	o := allCodings

@@ -300,6 +300,7 @@ func (c *files) dropLocked(name string) {
 		return
 	}
 	delete(c.known, name)
+	v.isDropped.Store(true)
 	c.bytes -= v.weight()
 	if v.file != nil {
 		c.open--
