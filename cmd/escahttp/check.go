@@ -51,7 +51,7 @@ func rootName(root string) string {
 }
 
 // couldListen returns an error if an address cannot be listened on. One that is in use may be so by
-// the escahttp that this is the next configuration of: that is a note.
+// the escahttp that this is the next configuration of, and a low port may be for another user: those are notes.
 func (s *serveCmd) couldListen() (notes []string, err error) {
 	list, err := s.addresses()
 	if err != nil {
@@ -77,6 +77,8 @@ func (s *serveCmd) couldListen() (notes []string, err error) {
 		default:
 			ln, err := net.Listen("tcp", a.where)
 			switch {
+			case errors.Is(err, syscall.EACCES): // to who checks, perhaps not to who serves
+				notes = append(notes, a.explain(err).Error())
 			case errors.Is(err, syscall.EADDRINUSE):
 				notes = append(notes, fmt.Sprintf("%s is in use at present, perhaps by the escahttp that this is for", a))
 			case err != nil:
