@@ -93,6 +93,41 @@ func (b *closedBody) Close() error {
 	return nil
 }
 
+// What has been written of an answer whose length is known waits for the rest of it, but not for a rest that does not
+// come: the client has the head, and what there is of the body, while the handler waits for it to say so.
+func TestH2BegunAnswersArrive(t *testing.T) {
+	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		bodies := make(chan *io.PipeReader, 1)
+		r := start(&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+			if string(ctx.Path()) == "/next" {
+				return
+			}
+			ctx.Response.ImmediateHeaderFlush = true
+			ctx.SetBodyStream(<-bodies, 30_000)
+		}})
+		f := r.frames(t)
+		for range 3 { // by the driver, and by those who have taken its place
+			body, more := io.Pipe()
+			bodies <- body
+			f.WriteWindowUpdate(0, 30_000)
+			id := f.open(true, "GET", "/")
+			expect(t, "status", f.status(id), "200")
+			got := 0
+			for sent := 10_000; sent <= 30_000; sent += 10_000 {
+				more.Write(make([]byte, 10_000))
+				for got < sent-4<<10 { // which fasthttp's buffer has
+					got += len(f.until("data", ofType(http2.FrameData, id)).(*http2.DataFrame).Data())
+				}
+			}
+			more.Close()
+			for got < 30_000 {
+				got += len(f.until("data", ofType(http2.FrameData, id)).(*http2.DataFrame).Data())
+			}
+			expect(t, "status", f.status(f.open(true, "GET", "/next")), "200")
+		}
+	})
+}
+
 // Trailers come behind what was kept.
 func TestH2KeptRestsAndTrailers(t *testing.T) {
 	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
