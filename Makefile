@@ -9,7 +9,7 @@ PKGS     := github.com/escahttp/esca/... # of all modules that go.work ties
 MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 LINKED   := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers test-browser overload soak bench bench-quick dist test-dist test-deb clean \
+.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers test-browser overload soak bench bench-quick dist test-dist test-deb test-image clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-peers-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
 
 help:        ## this list
@@ -114,6 +114,9 @@ test-dist:   ## that a release built twice, in two places, is the same bytes (so
 
 test-deb:    ## its Debian packages in a clean chroot: install, serve, build the module, remove (root)
 	GO=$(GO) cmd/escahttp/deploy/test-deb
+
+test-image:  ## the image of cmd/escahttp/deploy/Dockerfile, built by buildah, and a container of it (root)
+	GO=$(GO) cmd/escahttp/deploy/test-image
 
 preload:     ## build bin/preload/libesca.so and esca-run, for servers in C (x86-64)
 	@$(MAKE) -s -C kmodule/preload OUT=$(CURDIR)/bin/preload

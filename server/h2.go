@@ -30,6 +30,7 @@ type h2 struct {
 	sv      *serving
 	clear   bool          // connections without TLS may begin with HTTP/2's preface
 	idle    time.Duration // how long a connection may be without streams; 0: for ever
+	stall   time.Duration // how long a client may take nothing of an answer; 0: for ever
 	headers uint32        // bytes of a request's header; fasthttp has a limit of its own, and an answer
 
 	mu       sync.Mutex
@@ -45,6 +46,7 @@ func newH2(sv *serving) *h2 {
 	h := &h2{sv: sv, conns: make(map[*h2conn]struct{})}
 	on, told := conn.Value(http2Key{}, sv.s.opts...).(bool)
 	h.clear, _ = conn.Value(h2cKey{}, sv.s.opts...).(bool)
+	h.stall, _ = conn.Value(stallKey{}, sv.s.opts...).(time.Duration)
 	_, taken := nextProtos(fs)[http2.NextProtoTLS]
 	switch {
 	case taken || !fast.Known(), sv.tls == nil && !h.clear:

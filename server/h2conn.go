@@ -70,10 +70,12 @@ type h2conn struct {
 	room    sync.Cond // writing has ended, or there is less
 	enc     *hpack.Encoder
 	block   bytes.Buffer
-	window  int64 // what the client takes
-	initial int64 // and of a new stream
-	wanting int   // streams that wait for the client to take more
-	frame   int   // most bytes of a frame
+	window  int64     // what the client takes
+	initial int64     // and of a new stream
+	wanting int       // streams that wait for the client to take more
+	rests   []*stream // whose answers' rests are kept for when it does
+	kept    int       // bytes of those
+	frame   int       // most bytes of a frame
 
 	inflow inflow
 
@@ -257,7 +259,7 @@ func (c *h2conn) flushLocked() {
 	if c.writing {
 		return
 	}
-	for len(c.out) > 0 {
+	for c.sendRests(); len(c.out) > 0; c.sendRests() {
 		b := c.out
 		c.out, c.writing = c.spare[:0], true
 		c.mu.Unlock()
@@ -267,9 +269,6 @@ func (c *h2conn) flushLocked() {
 		_, err := c.nc.Write(b)
 		c.mu.Lock()
 		c.writing = false
-		if cap(b) > h2OutMost {
-			b = nil
-		}
 		c.spare = b
 		if err != nil {
 			c.out = c.out[:0]
@@ -277,9 +276,27 @@ func (c *h2conn) flushLocked() {
 		}
 		c.room.Broadcast()
 	}
-	if cap(c.out) > h2FlushAt || cap(c.spare) > h2FlushAt {
-		c.out, c.spare = nil, nil // an idle connection holds little
+	// An idle connection holds little.
+	c.out, c.spare = smaller(c.out), smaller(c.spare)
+}
+
+// makeLarger makes room for n bytes more to be sent. What does not fit a block is made anew. With mu.
+func (c *h2conn) makeLarger(n int) {
+	if cap(c.out)-len(c.out) < n && cap(c.out) < h2Block && len(c.out)+n <= h2Block {
+		c.out = append(h2blocks.Get().(*[h2Block]byte)[:0], c.out...)
 	}
+}
+
+// smaller is b, which is empty, or nil if it is large: a block is for others then.
+func smaller(b []byte) []byte {
+	switch {
+	case cap(b) == h2Block:
+		h2blocks.Put((*[h2Block]byte)(b[:h2Block]))
+		return nil
+	case cap(b) > h2FlushAt:
+		return nil
+	}
+	return b
 }
 
 // makeRoom waits, if much is to be sent, until there is less. Not for the driver while

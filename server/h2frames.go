@@ -125,6 +125,7 @@ func (c *h2conn) takeSettings(f *http2.SettingsFrame) error {
 					return http2.ConnectionError(http2.ErrCodeFlowControl)
 				}
 			}
+			c.sendRests()
 			c.wake()
 		}
 		return nil
@@ -138,6 +139,7 @@ func (c *h2conn) takeWindow(f *http2.WindowUpdateFrame) error {
 		if c.window += int64(f.Increment); c.window > 1<<31-1 {
 			return http2.ConnectionError(http2.ErrCodeFlowControl)
 		}
+		c.sendRests()
 		c.wake()
 		return nil
 	}
@@ -388,6 +390,7 @@ func (c *h2conn) closeStream(st *stream, err error) {
 	if !st.answered() {
 		st.endContext(err)
 	}
+	c.endRest(st)
 	c.giveBack(nil, len(st.body)-st.bodyAt)
 	st.body, st.bodyAt = nil, 0
 	st.cond.Broadcast()

@@ -3,6 +3,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/escahttp/esca/conn"
 	"github.com/escahttp/esca/server"
 )
 
@@ -265,4 +267,65 @@ func TestH2LongBodiesHaveALength(t *testing.T) {
 			expect(t, "seen", got, fmt.Sprintf(`%d %[1]d "" "" %[1]d`, length))
 		}
 	})
+}
+
+// A stream whose client takes nothing of the answer ends, and its connection goes on; one that takes a
+// little, over and over, does not.
+func TestH2StreamStall(t *testing.T) {
+	const limit, steps = 3 * time.Second, 100
+	st := h2On("-1", conn.WithLoops(1))
+	st.server = func(fs *fasthttp.Server) served {
+		return server.New(fs, server.WithH2C(true), server.WithStreamStall(limit))
+	}
+	onH2Stacks(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		ended := make(chan error, 1)
+		r := start(&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+			if string(ctx.Path()) != "/stalled" { // what is kept for the client, and does not keep the handler
+				ctx.SetBody(make([]byte, steps))
+				return
+			}
+			ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+				var err error
+				for err == nil {
+					if _, err = w.Write(make([]byte, 4096)); err == nil {
+						err = w.Flush()
+					}
+				}
+				ended <- err
+			})
+		}})
+		f := r.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
+		stalled := f.open(true, "GET", "/stalled")
+		kept := f.open(true, "GET", "/kept")
+		steady := f.open(true, "GET", "/steady")
+		left, cancelled := steps, map[uint32]bool{}
+		for left > 0 || len(cancelled) < 2 {
+			fr, err := f.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch fr := fr.(type) {
+			case *http2.RSTStreamFrame:
+				if fr.StreamID != stalled && fr.StreamID != kept || fr.ErrCode != http2.ErrCodeCancel {
+					t.Fatalf("%v", fr)
+				}
+				cancelled[fr.StreamID] = true
+			case *http2.DataFrame:
+				if fr.StreamID != steady {
+					continue
+				}
+				if left -= len(fr.Data()); left > 0 {
+					time.Sleep(limit / (steps - 20)) // the client's own pace
+					f.WriteWindowUpdate(steady, 1)
+				}
+			}
+		}
+		select {
+		case <-ended:
+		case <-time.After(generous):
+			t.Error("the handler's body is still being written")
+		}
+		f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1000})
+		expect(t, "status", f.status(f.open(true, "GET", "/next")), "200")
+	}, st)
 }

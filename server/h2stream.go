@@ -29,6 +29,7 @@ type stream struct {
 	ln  *h2line
 	in  http1.Request
 	out http1.Answer
+	rest
 
 	handled bool // a handler has had it
 	goAway  bool // and wants no more requests on its connection
@@ -182,7 +183,6 @@ func (st *stream) timeout(op string) error {
 
 func (st *stream) Trailers() []hpack.HeaderField { return st.trailers }
 func (st *stream) Answered() bool                { return st.out.Complete }
-func (st *stream) Flush()                        { st.c.flush() }
 
 // Receive reads the body; io.EOF: that was all.
 func (st *stream) Receive(p []byte) (int, error) {
@@ -222,6 +222,14 @@ func (st *stream) Respond(fields func(add func(name, value string)), last bool) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.makeRoom()
+	var w stalling
+	defer w.end(c)
+	for st.rest.block != nil && !st.closed { // these are trailers, which come behind it
+		if err := st.waitForClient(&w, 0); err != nil {
+			return err
+		}
+		c.makeRoom()
+	}
 	if st.closed {
 		return st.reason()
 	}
@@ -245,55 +253,35 @@ func (st *stream) Respond(fields func(add func(name, value string)), last bool) 
 	return nil
 }
 
-// Send sends p, as the client takes it; last: and nothing behind it.
+// Send sends p, as the client takes it; last: and nothing behind it. What is small is kept for the client
+// (h2rest.go), and the rest waits.
 func (st *stream) Send(p []byte, last bool) error {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	waited := false
-	defer func() {
-		if waited {
-			c.wake() // for what st did not take
-		}
-	}()
+	var w stalling
+	defer w.end(c)
 	for len(p) > 0 || last {
 		c.makeRoom()
 		if st.closed {
 			return st.reason()
 		}
-		n := int(min(int64(len(p)), st.window, c.window, int64(c.frame)))
-		if n <= 0 && len(p) > 0 {
-			c.replace(st.ln, st.ln.seq.Load()) // or nobody would hear the client ask for more
-			c.flushLocked()
-			if min(st.window, c.window) > 0 || st.closed {
-				continue
+		n := 0
+		if st.rest.block == nil {
+			n = c.frameOf(st, len(p))
+		}
+		if n == 0 && (len(p) > 0 || st.rest.block != nil) {
+			if c.keepRest(st, p, last) {
+				return nil
 			}
-			if waited {
-				c.wake()
-			}
-			waited = true
-			st.wants = int64(len(p))
-			c.wanting++
-			inTime := st.wait(st.writeAt)
-			c.wanting--
-			st.wants = 0
-			if !inTime {
-				c.resetStream(st.id, http2.ErrCodeCancel)
-				c.flushLocked()
-				return st.timeout("write")
+			if err := st.waitForClient(&w, len(p)); err != nil {
+				return err
 			}
 			continue
 		}
-		st.window -= int64(n)
-		c.window -= int64(n)
+		w.stalls = time.Time{}
 		end := last && n == len(p)
-		var head [9]byte
-		binary.BigEndian.PutUint32(head[:], uint32(n)<<8|uint32(http2.FrameData))
-		if end {
-			head[4] = byte(http2.FlagDataEndStream)
-		}
-		binary.BigEndian.PutUint32(head[5:], st.id)
-		c.out = append(append(c.out, head[:]...), p[:n]...)
+		c.data(st, p[:n], end)
 		p = p[n:]
 		if end {
 			st.sentAll()
@@ -303,6 +291,84 @@ func (st *stream) Send(p []byte, last bool) error {
 		}
 	}
 	return nil
+}
+
+// Flush has what was sent be on its way. more: the rest of an answer of known length is to come, for which it waits
+// while the driver is in the handler: if that does not come at once, another takes the driver's place, and flushes.
+func (st *stream) Flush(more bool) {
+	if ln := st.ln; !more || ln == nil || !ln.busy || st.c.driver.Load() != ln {
+		st.c.flush()
+	}
+}
+
+// stalling is a wait for the client to take more.
+type stalling struct {
+	waited bool
+	stalls time.Time // when it has taken nothing for too long; zero: never
+}
+
+func (w *stalling) end(c *h2conn) {
+	if w.waited {
+		c.wake() // for what the stream did not take
+	}
+}
+
+// waitForClient waits until st may send some of n bytes, or what is kept of it has been sent. It may return
+// early. With mu.
+func (st *stream) waitForClient(w *stalling, n int) error {
+	c := st.c
+	c.replace(st.ln, st.ln.seq.Load()) // or nobody would hear the client ask for more
+	kept := len(st.rest.left)
+	c.sendRests()
+	c.flushLocked()
+	if len(st.rest.left) < kept || min(st.window, c.window) > 0 || st.closed {
+		return nil
+	}
+	if w.waited {
+		c.wake()
+	}
+	w.waited = true
+	if w.stalls.IsZero() && c.h.stall > 0 {
+		w.stalls = time.Now().Add(c.h.stall)
+	}
+	st.wants = int64(n)
+	c.wanting++
+	inTime := st.wait(earlier(st.writeAt, w.stalls))
+	c.wanting--
+	st.wants = 0
+	if !inTime {
+		c.resetStream(st.id, http2.ErrCodeCancel)
+		c.flushLocked()
+		return st.timeout("write")
+	}
+	return nil
+}
+
+// frameOf is how much of n bytes st may send in a frame now.
+func (c *h2conn) frameOf(st *stream, n int) int {
+	return int(max(min(int64(n), st.window, c.window, int64(c.frame)), 0))
+}
+
+// data adds a frame of st's body; end: the last. With mu.
+func (c *h2conn) data(st *stream, p []byte, end bool) {
+	var head [9]byte
+	binary.BigEndian.PutUint32(head[:], uint32(len(p))<<8|uint32(http2.FrameData))
+	if end {
+		head[4] = byte(http2.FlagDataEndStream)
+	}
+	binary.BigEndian.PutUint32(head[5:], st.id)
+	c.makeLarger(len(head) + len(p))
+	c.out = append(append(c.out, head[:]...), p...)
+	st.window -= int64(len(p))
+	c.window -= int64(len(p))
+}
+
+// earlier is the earlier of two deadlines, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // sentAll is called when the answer is in the connection's hands. With mu.

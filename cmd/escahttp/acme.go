@@ -76,7 +76,13 @@ func (s *serveCmd) openACME(out *errlog.Log, before *content) (*acme.Manager, er
 	if err != nil {
 		return nil, err
 	}
-	m, err := acme.New(acme.Options{
+	begin := acme.New
+	if s.dry {
+		if begin = acme.Prepare; couldMake(dir) != nil {
+			return nil, fmt.Errorf("--acme: certificates cannot be kept: %w: say where else by --acme-dir", couldMake(dir))
+		}
+	}
+	m, err := begin(acme.Options{
 		Names: names, Dir: dir, Email: s.ACMEEmail, Server: s.ACMEServer, ServerCA: s.ACMEServerCA,
 		HTTP: slices.ContainsFunc(list, func(a *address) bool { return !a.secure }), Logf: out.Printf, Errorf: out.Errorf,
 	})

@@ -80,9 +80,17 @@ func (s *serveCmd) checkAddresses() error {
 		return err
 	}
 	if s.Admin != "" {
-		a := &address{flag: "--admin-addr", text: s.Admin, where: s.Admin}
-		if a.where, a.unix = strings.CutPrefix(s.Admin, "unix:"); a.check() != nil {
-			return a.check()
+		a := s.adminAddress()
+		if err := a.check(); err != nil {
+			return err
+		}
+		list = append(list, a)
+	}
+	for i, a := range list {
+		for _, b := range list[:i] {
+			if a.where == b.where && a.unix == b.unix && a.systemd == b.systemd && !strings.HasSuffix(a.where, ":0") {
+				return fmt.Errorf("%s is that of %s already: give another, or leave it out", a, b)
+			}
 		}
 	}
 	unix, secure := false, false
@@ -98,6 +106,13 @@ func (s *serveCmd) checkAddresses() error {
 		return fmt.Errorf("--https-port=%d: give a port from 1 to 65535", s.HTTPSPort)
 	}
 	return nil
+}
+
+// adminAddress is --admin-addr.
+func (s *serveCmd) adminAddress() *address {
+	a := &address{flag: "--admin-addr", text: s.Admin}
+	a.where, a.unix = strings.CutPrefix(s.Admin, "unix:")
+	return a
 }
 
 // defaultHTTPSPort is the one that needs not be named.

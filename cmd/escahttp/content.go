@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -50,9 +51,13 @@ func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *
 	switch {
 	case before != nil && before.Log == s.Log && before.Format == s.Format:
 		c.access = before.access
-	case s.Log != "":
+	case s.dry && s.Log != "" && s.Log != "-":
+		if err = couldAppend(s.Log); err != nil {
+			return nil, noLog(s.Log, err)
+		}
+	case s.Log != "" && !s.dry:
 		if c.access, err = accesslog.Open(s.Log, s.Format, out.Errorf); err != nil {
-			return nil, err
+			return nil, noLog(s.Log, err)
 		}
 	}
 	switch {
@@ -68,6 +73,10 @@ func (s *serveCmd) open(out *errlog.Log, m *admin.Metrics, before *content) (_ *
 		c.end.Observe = m.Observe
 	}
 	return c, nil
+}
+
+func noLog(name string, err error) error {
+	return fmt.Errorf("--access-log=%s: %w: name a file that this user may write to, in a folder that is there", name, err)
 }
 
 // close closes what other does not have as well, and reports false if the access log did

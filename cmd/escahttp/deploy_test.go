@@ -260,7 +260,8 @@ func TestDeployNamesFlags(t *testing.T) {
 	}
 }
 
-// The image's program runs in an empty root, as a user who may nothing, with the image's
+// The image's program, built as the Dockerfile has it, runs in an empty root (make test-image builds the image
+// itself), as a user who may nothing, with the image's
 // environment.
 func TestDockerfile(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -279,6 +280,7 @@ func TestDockerfile(t *testing.T) {
 	root := t.TempDir()
 	os.Chmod(root, 0o755)
 	compile := exec.Command("sh", "-c", "CGO_ENABLED=0 "+string(build[1])+" -o "+root+"/escahttp .")
+	compile.Env = append(os.Environ(), "VERSION=v0.0.0-image")
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v, %s", err, out)
 	}
@@ -316,7 +318,7 @@ func TestDockerfile(t *testing.T) {
 	if _, b := p.get(t, "/a.txt"); string(b) != "from the image" {
 		t.Errorf("%q", b)
 	}
-	p.answers(t, []ask{{p.admin(t) + "/readyz", nil, 200, "ok", nil}})
+	p.answers(t, []ask{{p.admin(t) + "/readyz", nil, 200, "ok", nil}, {p.admin(t) + "/healthz", nil, 200, "ok", nil}})
 	eventually(t, "standard output is the access log", func() bool {
 		b, _ := os.ReadFile(out.Name())
 		return strings.Contains(string(b), `"GET /a.txt HTTP/1.1" 200 14`)

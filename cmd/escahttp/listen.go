@@ -115,19 +115,26 @@ func (s *sockets) open(a *address, opts []conn.Option) (*conn.Listener, error) {
 		return s.listenUnix(a.where, opts)
 	}
 	ln, err := conn.Listen("tcp", a.where, opts...)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another %s", a.where, a.flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another %s", a.where, a.flag)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("%s: that is no address of this machine", a)
-	case errors.Is(err, syscall.EMFILE):
+	if errors.Is(err, syscall.EMFILE) {
 		return nil, fmt.Errorf("--loops=%d: there are not as many descriptors as that takes: give fewer, or raise the limit (ulimit -n)", s.Loops)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", a, err)
+	}
+	if err != nil {
+		return nil, a.explain(err)
 	}
 	return ln, nil
+}
+
+// explain says what it means that a cannot be listened on.
+func (a *address) explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use by another program: stop it, or choose another %s", a.where, a.flag)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s may not be listened on: ports below 1024 need the right to (CAP_NET_BIND_SERVICE), or choose another %s", a.where, a.flag)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: that is no address of this machine", a)
+	}
+	return fmt.Errorf("%s: %w", a, err)
 }
 
 // listenUnix listens on the socket at path. One that a dead server has left is
@@ -136,7 +143,7 @@ func (s *serveCmd) listenUnix(path string, opts []conn.Option) (*conn.Listener, 
 	if fi, err := os.Lstat(path); err == nil && !strings.HasPrefix(path, "@") {
 		switch {
 		case fi.Mode().Type() != os.ModeSocket:
-			return nil, fmt.Errorf("unix:%s: there is a file that is no socket: remove it, or choose another path", path)
+			return nil, noSocket(path)
 		case !abandoned(path):
 			return nil, fmt.Errorf("unix:%s is in use by another program: stop it, or choose another path", path)
 		}
@@ -154,6 +161,10 @@ func (s *serveCmd) listenUnix(path string, opts []conn.Option) (*conn.Listener, 
 		return nil, fmt.Errorf("unix:%s: %w", path, err)
 	}
 	return ln, nil
+}
+
+func noSocket(path string) error {
+	return fmt.Errorf("unix:%s: there is a file that is no socket: remove it, or choose another path", path)
 }
 
 // abandoned reports whether nobody listens on the unix socket at path. One that

@@ -104,6 +104,7 @@ type serveCmd struct {
 	StopDelay       time.Duration `default:"0s" env:"ESCAHTTP_STOP_DELAY" help:"How long to go on serving when asked to stop, while /readyz says no: for balancers to notice."`
 	PerIP           int           `name:"max-conns-per-ip" default:"0" env:"ESCAHTTP_MAX_CONNS_PER_IP" help:"Connections that one address may have; 0: no limit."`
 
+	dry  bool     // nothing is made on disk: it is only checked
 	args []string // that it was read from
 	text []byte   // of the configuration file
 }

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The client is who trusted proxies say it is: in the log, in rules, and for the way to TLS.
@@ -115,4 +118,25 @@ func TestPROXYFromHAProxy(t *testing.T) {
 		t.Errorf("the loops have accepted nothing: %s", b)
 	}
 	eventually(t, "it says why", func() bool { return strings.Contains(p.said(), "it does not begin with a PROXY header") })
+}
+
+// Who says nothing is let go of when --read-timeout is over, whether it is trusted or not, and however it
+// trickles.
+func TestSilentProxies(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, nil, "--proxy-protocol", "--trusted-proxies=127.0.0.1", "--read-timeout=300ms", t.TempDir())
+	for _, from := range []string{"127.0.0.1", "127.0.0.9"} {
+		for _, trickles := range []string{"", "PROXY TCP4 198.51"} {
+			c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, trickles)
+			c.SetDeadline(time.Now().Add(time.Minute))
+			if b, err := io.ReadAll(c); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s, %q: it gets %q, %v", from, trickles, b, err)
+			}
+		}
+	}
 }

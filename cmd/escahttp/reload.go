@@ -94,6 +94,7 @@ func (t *site) reread(before *content) (*content, error) {
 	t.now.Store(fresh)
 	fresh.startACME()
 	t.out.SetLevel(fresh.LogLevel)
+	fresh.warn(t.out)
 	if names := t.fixed(s); len(names) > 0 {
 		t.out.Warnf("%s: a change of that takes a restart", strings.Join(names, ", "))
 	}
@@ -170,10 +171,7 @@ func (t *site) announce() {
 
 // serves says where and what.
 func (t *site) serves() string {
-	root := t.now.Load().Root
-	if root == "" {
-		root = "the welcome site"
-	}
+	root := rootName(t.now.Load().Root)
 	var urls []string
 	for _, l := range t.all {
 		urls = append(urls, l.url())

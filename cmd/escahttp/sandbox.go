@@ -39,8 +39,10 @@ func (t *site) confine() error {
 		return nil
 	}
 	rules := t.rules()
-	if b, ok := any(t.all[0].Listener).(interface{ Backend() string }); ok && strings.HasPrefix(b.Backend(), "backend kmod") {
-		rules.NoFilter = "the module refuses processes that have one (--backend=uring goes with it)"
+	if len(t.all) > 0 { // it is not only checked
+		if b, ok := any(t.all[0].Listener).(interface{ Backend() string }); ok && strings.HasPrefix(b.Backend(), "backend kmod") {
+			rules.NoFilter = "the module refuses processes that have one (--backend=uring goes with it)"
+		}
 	}
 	inForce, missing := sandbox.Apply(rules)
 	err := errors.Join(missing...)
@@ -73,7 +75,7 @@ func (t *site) becomeUser() error {
 	if err != nil || u.Is() {
 		return err
 	}
-	if t.ACME != "" && os.Geteuid() == 0 {
+	if t.ACME != "" && os.Geteuid() == 0 && !t.dry {
 		dir, err := t.acmeDir()
 		if err == nil {
 			err = u.Own(dir)

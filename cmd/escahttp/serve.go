@@ -140,7 +140,7 @@ const oneStop = 200 * time.Millisecond
 // serve serves until a signal asks it to stop, of which the first lets requests finish,
 // within the limit, and the second does not; or until another process has taken its place.
 func (t *site) serve(admin net.Listener) error {
-	srv := server.New(t.fs)
+	srv := server.New(t.fs, server.WithStreamStall(t.WriteTimeout))
 	srv.CheckHeads(http1.CheckHead)
 	t.behindProxies(srv)
 	signals := make(chan os.Signal, 2)
@@ -160,6 +160,7 @@ func (t *site) serve(admin net.Listener) error {
 	defer h3.close()
 	left := len(t.all) + len(t.udp)
 	t.announce()
+	go t.now.Load().warn(t.out) // which looks at files: their disk may hang
 	if t.Open {
 		t.invite(t.all)
 	}

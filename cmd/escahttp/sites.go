@@ -161,12 +161,16 @@ func (s *serveCmd) openCerts(out *errlog.Log, auto *acme.Manager) (_ *certs.Set,
 		set.Auto(auto)
 	}
 	if s.TLSCert != "" {
-		err = set.Add(nil, s.TLSCert, s.TLSKey, out.Warnf)
+		if err = set.Add(nil, s.TLSCert, s.TLSKey, out.Warnf); err != nil {
+			err = fmt.Errorf("--tls-cert=%s, --tls-key=%s: %w", s.TLSCert, s.TLSKey, err)
+		}
 	}
 	rules, _ := s.hostRules()
 	for _, rule := range rules {
 		if err == nil && rule.cert != "" {
-			err = set.Add(rule.names, rule.cert, rule.key, out.Warnf)
+			if err = set.Add(rule.names, rule.cert, rule.key, out.Warnf); err != nil {
+				err = fmt.Errorf("--host: %s: %w", strings.Join(rule.names, ","), err)
+			}
 		}
 	}
 	if err != nil {

@@ -22,11 +22,17 @@ import (
 // certificate writes a certificate of that name to c and k.
 func certificate(t *testing.T, dir, name string) {
 	t.Helper()
+	certificateOf(t, dir, name, time.Time{}, time.Now().Add(time.Hour))
+}
+
+// certificateOf makes one that is valid between two times.
+func certificateOf(t *testing.T, dir, name string, from, to time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

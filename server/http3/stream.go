@@ -240,7 +240,7 @@ func (st *stream) send(p []byte) error {
 }
 
 // Flush has what was sent be on its way. What fails is reported by what is sent next.
-func (st *stream) Flush() {
+func (st *stream) Flush(bool) {
 	if st.out.Begun {
 		st.w.FlushError()
 	}

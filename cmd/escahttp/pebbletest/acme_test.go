@@ -74,6 +74,11 @@ func newAuthority(t *testing.T) *authority {
 // begin has it answer, and look for names at these ports of this machine. The result is
 // what signs the certificates.
 func (a *authority) begin(t *testing.T, httpPort, tlsPort int) *x509.CertPool {
+	return a.beginFor(t, 0, httpPort, tlsPort)
+}
+
+// beginFor is begin, with certificates that are valid for so long; 0: as Pebble has it.
+func (a *authority) beginFor(t *testing.T, valid time.Duration, httpPort, tlsPort int) *x509.CertPool {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +94,7 @@ func (a *authority) begin(t *testing.T, httpPort, tlsPort int) *x509.CertPool {
 	t.Cleanup(func() { names.Shutdown() })
 	out := log.New(io.Discard, "", 0)
 	store := db.NewMemoryStore()
-	signer := ca.New(out, store, "", 0, 1, map[string]ca.Profile{"default": {}})
+	signer := ca.New(out, store, "", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: uint64(valid / time.Second)}})
 	front := wfe.New(out, store, va.New(out, httpPort, tlsPort, true, pc.LocalAddr().String(), store), signer, true, false, 1, 1)
 	a.front = front.Handler()
 	close(a.begun)
@@ -153,8 +158,14 @@ func (p *escahttp) says(t *testing.T, what ...string) {
 	}
 }
 
-// get fetches a file by TLS, of a name that has to have a certificate of who signs.
+// get fetches a file by TLS and returns the serial number of the certificate: see cert.
 func (p *escahttp) get(t *testing.T, roots *x509.CertPool, name string) (serial string) {
+	t.Helper()
+	return fmt.Sprint(p.cert(t, roots, name).SerialNumber)
+}
+
+// cert fetches a file by TLS, of a name that has to have a certificate of who signs.
+func (p *escahttp) cert(t *testing.T, roots *x509.CertPool, name string) *x509.Certificate {
 	t.Helper()
 	c, err := tls.Dial("tcp", fmt.Sprint("127.0.0.1:", p.https), &tls.Config{RootCAs: roots, ServerName: name})
 	if err != nil {
@@ -165,7 +176,7 @@ func (p *escahttp) get(t *testing.T, roots *x509.CertPool, name string) (serial 
 	if b, err := io.ReadAll(c); err != nil || !bytes.HasSuffix(b, []byte("contents")) {
 		t.Errorf("%s: %q, %v", name, b, err)
 	}
-	return fmt.Sprint(c.ConnectionState().PeerCertificates[0].SerialNumber)
+	return c.ConnectionState().PeerCertificates[0]
 }
 
 // has reports whether there is any certificate for name.

@@ -18,8 +18,9 @@ type Sink interface {
 	Respond(fields func(add func(name, value string)), last bool) error
 	// Send sends some of the body. last: nothing is behind it.
 	Send(p []byte, last bool) error
-	// Flush has what was sent be on its way.
-	Flush()
+	// Flush has what was sent be on its way. more: the rest of an answer whose length is
+	// known comes next, for which it may wait if that comes at once.
+	Flush(more bool)
 }
 
 // Answer is what fasthttp answers, in HTTP/1.1, taken apart:
@@ -63,7 +64,7 @@ func (o *Answer) Write(p []byte) (int, error) {
 		p = p[n:]
 	}
 	if !o.Complete {
-		o.To.Flush()
+		o.To.Flush(o.state == inPlain)
 	}
 	return all, nil
 }

@@ -34,7 +34,7 @@ const longestFile = 16 << 20
 func readUsers(name string) (*users, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: give a file that this user may read (htpasswd -B -c %s NAME makes one)", err, name)
 	}
 	return parseUsers(name, text)
 }

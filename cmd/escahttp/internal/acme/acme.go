@@ -1,7 +1,8 @@
 // Package acme has certificates made by an authority that speaks ACME (RFC 8555), and
 // keeps them on disk.
 //
-//	Start ──► for each name: from disk, or from the authority, again until it has one
+//	Start ──► for each name: from disk, or from the authority, again until it has one;
+//	          and it is said when one was to be renewed and was not
 //	Get       what there is of a name; a handshake never waits for the authority
 //	Decide    answers the authority's HTTP-01 challenges
 //	Config    answers its TLS-ALPN-01 challenges
@@ -68,17 +69,22 @@ type Manager struct {
 // New returns a Manager, and makes its directory.
 func New(o Options) (*Manager, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("certificates cannot be kept: %w", err)
+		return nil, fmt.Errorf("certificates cannot be kept: %w: say where else by --acme-dir", err)
 	}
+	return Prepare(o)
+}
+
+// Prepare is New, but makes nothing on disk.
+func Prepare(o Options) (*Manager, error) {
 	client := &acme.Client{DirectoryURL: o.Server, UserAgent: "escahttp"}
 	if o.ServerCA != "" {
 		pem, err := os.ReadFile(o.ServerCA)
 		if err != nil {
-			return nil, fmt.Errorf("the authority's own certificate: %w", err)
+			return nil, fmt.Errorf("--acme-server-ca: %w: give a file (PEM) that this user may read", err)
 		}
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate (PEM)", o.ServerCA)
+			return nil, fmt.Errorf("--acme-server-ca: %s holds no certificate (PEM): give what has signed the authority's own", o.ServerCA)
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.TLSClientConfig = &tls.Config{RootCAs: roots}
@@ -145,6 +151,7 @@ func (m *Manager) obtain(name string) {
 			m.have[name] = true
 			m.mu.Unlock()
 			m.o.Logf("certificate for %s: valid until %s", name, until(cert))
+			m.watch(name, cert.Leaf)
 			return
 		}
 		m.o.Errorf("a certificate for %s cannot be had: %v; the next attempt is in %v", name, err, pause.Round(time.Minute))
@@ -162,8 +169,10 @@ func hello(name string) *tls.ClientHelloInfo {
 }
 
 func until(cert *tls.Certificate) string {
-	return cert.Leaf.NotAfter.UTC().Format("2006-01-02 15:04 MST")
+	return cert.Leaf.NotAfter.UTC().Format(minutes)
 }
+
+const minutes = "2006-01-02 15:04 MST"
 
 // Has reports whether name is one of its.
 func (m *Manager) Has(name string) bool {

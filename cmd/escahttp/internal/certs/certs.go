@@ -20,6 +20,7 @@ const every = 5 * time.Second
 // of goroutines may use it.
 type Pair struct {
 	cert, key string
+	names     []string // of hosts that it is for; nil: of all
 	every     time.Duration
 	logf      func(format string, args ...any)
 	now       atomic.Pointer[tls.Certificate]
@@ -62,9 +63,9 @@ func (p *Pair) Reload() error {
 func (p *Pair) read() (c contents) {
 	var err error
 	if c.cert, err = os.ReadFile(p.cert); err != nil {
-		c.err = fmt.Errorf("certificate (--tls-cert): %w", err)
+		c.err = fmt.Errorf("the certificate: %w: give a file (PEM) that this user may read", err)
 	} else if c.key, err = os.ReadFile(p.key); err != nil {
-		c.err = fmt.Errorf("key (--tls-key): %w", err)
+		c.err = fmt.Errorf("the key: %w: give a file (PEM) that this user may read", err)
 	}
 	return c
 }

@@ -32,6 +32,7 @@ func (s *Set) Add(names []string, cert, key string, logf func(format string, arg
 	if err != nil {
 		return err
 	}
+	p.names = names
 	s.all = append(s.all, p)
 	for _, n := range names {
 		if err := s.names.Add(n, p); err != nil {

@@ -1,11 +1,40 @@
 package static
 
-import "bytes"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // weights are what a client makes of each coding, in thousandths; 0: not acceptable.
 type weights struct {
 	coding   [len(codings)]uint16
 	identity uint16
+}
+
+// accepted remembers what some lines of Accept-Encoding mean: most clients send one of a few.
+type accepted [16]atomic.Pointer[acceptedLine]
+
+type acceptedLine struct {
+	line string
+	weights
+}
+
+// longestAccepted is how long a line may be that is remembered.
+const longestAccepted = 64
+
+// of is acceptEncoding.
+func (m *accepted) of(lines [][]byte) weights {
+	if len(lines) != 1 || len(lines[0]) > longestAccepted {
+		return acceptEncoding(lines)
+	}
+	line := lines[0]
+	slot := &m[len(line)%len(m)]
+	if known := slot.Load(); known != nil && known.line == string(line) {
+		return known.weights
+	}
+	fresh := &acceptedLine{string(line), acceptEncoding(lines)}
+	slot.Store(fresh)
+	return fresh.weights
 }
 
 // asterisk is the place of "*" among the codings, while a field is read.

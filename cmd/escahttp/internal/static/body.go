@@ -94,6 +94,10 @@ func (b *Body) span(w io.Writer, s Span, last bool) error {
 	case v.copy && !b.Copy:
 		return b.sendfile(w, s)
 	case v.copy:
+		if all := v.file.view.of(v.file, v.size); all != nil {
+			_, err := b.write(w, all[s.From:s.To])
+			return err
+		}
 		return b.copy(w, s, false)
 	}
 	if !b.Copy && len(b.a.Parts) == 1 {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -187,5 +188,38 @@ func TestGrowingFile(t *testing.T) {
 	}
 	if limits == 0 {
 		t.Error("it was never seen to grow")
+	}
+}
+
+// What cannot go by sendfile comes from the mapping of a copy: whole and in ranges, also when the version has left
+// the cache meanwhile.
+func TestCopyIsMapped(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there are no copies")
+	}
+	s := serve(t, Options{})
+	content := pattern(300_000)
+	s.write(t, "f", content)
+	s.settled(t, "f")
+	s.get(t, "f")
+	s.get(t, "f")
+	for name, want := range map[string][]byte{"": content, "bytes=100000-299998": content[100_000:299_999], "bytes=299999-": content[299_999:]} {
+		a := s.ask(t, "f", "Range", name)
+		if !a.Version.copy {
+			t.Fatal("it is no copy")
+		}
+		body := Body{Copy: true}
+		body.Take(a)
+		s.files.shed()
+		var to bytes.Buffer
+		if _, err := body.WriteTo(&to); err != nil || !bytes.Equal(to.Bytes(), want) {
+			t.Errorf("%q: %d bytes, %v", name, to.Len(), err)
+		}
+		if v := body.a.Version; len(v.file.view.of(v.file, v.size)) != len(content) {
+			t.Error("it is not mapped")
+		}
+		body.Close()
+		s.get(t, "f")
+		s.get(t, "f")
 	}
 }

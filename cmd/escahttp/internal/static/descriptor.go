@@ -14,6 +14,7 @@ type descriptor struct {
 	fd      int // its number, on unix
 	raw     syscall.RawConn
 	memory  bool      // it is a copy in memory
+	view    view      // of that
 	also    io.Closer // closed with it, or nil
 	holders atomic.Int32
 }
@@ -46,6 +47,7 @@ func (d *descriptor) hold() bool {
 
 func (d *descriptor) letGo() {
 	if d.holders.Add(-1) == 0 {
+		d.view.close()
 		d.Close()
 		if d.also != nil {
 			d.also.Close()

@@ -6,6 +6,7 @@ import (
 	"path"
 	"runtime"
 	"time"
+	"weak"
 )
 
 // encodings chooses the representation: the file as it is, one that lies beside it
@@ -23,6 +24,7 @@ type encodings struct {
 	beside bool  // files that lie beside others are looked for
 	order  []int // codings that are made on the fly, as preferred
 	logf   func(string, ...any)
+	known  accepted
 	busy   chan struct{} // of as many as may encode or decode at once
 }
 
@@ -48,7 +50,7 @@ func (e *encodings) Decide(r Request, a *Answer) bool {
 	if len(lines) == 0 {
 		return false
 	}
-	w := acceptEncoding(lines)
+	w := e.known.of(lines)
 	if w.identity > 0 && len(r.Header("Range")) > 0 && string(r.Method()) == "GET" {
 		return false
 	}
@@ -59,7 +61,7 @@ func (e *encodings) Decide(r Request, a *Answer) bool {
 			}
 			beside &^= 1 << c
 		} else {
-			if e.make(r, a, c) {
+			if e.make(a, c) {
 				return false
 			}
 			w.coding[c] = 0
@@ -129,6 +131,7 @@ func (e *encodings) take(a *Answer, c int, now time.Time) bool {
 	}
 	if a.Version != nil {
 		a.contentType = a.Version.contentType
+		a.Version.represented.Store(true)
 		a.Version.letGo()
 	}
 	a.Version, a.file, a.again = v, a.beside, again
@@ -150,10 +153,14 @@ func (e *encodings) encodable(v *Version) bool {
 // make makes what the answer's version is, coded by c, what is sent: from the cache, or
 // encoded now. It does not if all who may encode are at it, nor if it saves nothing, nor
 // while the file is still being written to.
-func (e *encodings) make(r Request, a *Answer, c int) bool {
+func (e *encodings) make(a *Answer, c int) bool {
 	v := a.Version
-	a.beside = appendDerived(a.beside[:0], a.file, c)
-	n := e.files.derived(a.beside, v)
+	before := v.codedBefore(c)
+	n := before
+	if n == nil {
+		a.beside = appendDerived(a.beside[:0], a.file, c)
+		n = e.files.derived(a.beside, v)
+	}
 	if n == nil {
 		if v.once || v.growing || v.useless[c].Load() {
 			return false
@@ -162,14 +169,28 @@ func (e *encodings) make(r Request, a *Answer, c int) bool {
 			return false
 		}
 	}
-	// A copy in memory need not be looked at for each request, as the file itself is.
-	if a.again {
-		v = e.files.copied(v, a.file, r.Time())
+	if n != before && !n.once {
+		w := weak.Make(n)
+		v.coded[c].Store(&w)
+		v.represented.Store(true)
 	}
 	a.Version = n
 	a.coded(c, v.etag)
 	v.letGo()
 	return true
+}
+
+// codedBefore returns what was made of v by coding c and is kept, for the caller to let go of; nil: it is to be
+// looked for.
+func (v *Version) codedBefore(c int) *Version {
+	w := v.coded[c].Load()
+	if w == nil {
+		return nil
+	}
+	if n := w.Value(); n != nil && !n.isDropped.Load() && n.hold() {
+		return n
+	}
+	return nil
 }
 
 // encode returns v, coded by c, for the caller to let go of; nil if there is none.

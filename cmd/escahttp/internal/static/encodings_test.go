@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,21 +193,119 @@ func TestCodedVersionsFollowTheFile(t *testing.T) {
 	}
 }
 
-// What a file is made of that is asked for coded, again and again, is not the file itself,
-// which would be looked at for each request.
-func TestSourceOfWhatIsCodedIsCopied(t *testing.T) {
+// A file in whose place another is sent is looked at as often as its name is, and not for each
+// request; who gets the file itself gets it as it is now, and after that everybody does.
+func TestRepresentedFilesAreNotLookedAt(t *testing.T) {
+	before, after := bytes.Repeat([]byte("# before\n"), 2000), bytes.Repeat([]byte("# after\n"), 3000)
+	for _, tt := range []struct {
+		name   string
+		file   string
+		o      Options
+		beside bool
+		header []string // of who is sent another
+		way    string   // of having it changed
+		status int      // that who gets the file itself gets then
+	}{
+		{"beside", "f.txt", allCodings, true, []string{"Accept-Encoding", "gzip"}, "over", 200},
+		{"made", "f.txt", allCodings, false, []string{"Accept-Encoding", "gzip"}, "over", 200},
+		{"shown", "f.md", Options{Markdown: true}, false, []string{"Accept", "text/html"}, "over", 200},
+		{"shown and made", "f.md", Options{Markdown: true, Encode: []int{gzipCoding}}, false, []string{"Accept", "text/html", "Accept-Encoding", "gzip"}, "over", 200},
+		{"beside, appended to", "f.txt", allCodings, true, []string{"Accept-Encoding", "gzip"}, "append", 200},
+		{"beside, gone", "f.txt", allCodings, true, []string{"Accept-Encoding", "gzip"}, "remove", 404},
+		{"beside, a folder", "f.txt", allCodings, true, []string{"Accept-Encoding", "gzip"}, "folder", 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.o.Revalidate = time.Hour
+			s := serve(t, tt.o)
+			s.write(t, tt.file, before)
+			if tt.beside {
+				s.writeCoded(t, tt.file+".gz", before)
+			}
+			s.settled(t, tt.file)
+			other := func() []byte { return s.ask(t, tt.file, tt.header...).plain(t) }
+			first := other()
+			s.ask(t, tt.file, tt.header...)
+			want := after
+			switch tt.way {
+			case "over":
+				s.write(t, tt.file, after)
+			case "append":
+				f, err := os.OpenFile(s.path(tt.file), os.O_APPEND|os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Write(after)
+				f.Close()
+				want = slices.Concat(before, after)
+			case "remove":
+				os.Remove(s.path(tt.file))
+			case "folder":
+				os.Remove(s.path(tt.file))
+				os.Mkdir(s.path(tt.file), 0o755)
+			}
+			if got := other(); !bytes.Equal(got, first) {
+				t.Errorf("it was looked at for %.30q", got)
+			}
+			a := s.ask(t, tt.file)
+			if a.Status != tt.status {
+				t.Fatalf("the file itself: %d", a.Status)
+			}
+			if tt.status != 200 {
+				if a.Version != nil {
+					t.Error("a version is held")
+				}
+				return
+			}
+			if got, err := a.body(); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the file itself: %d bytes such as %.30q, %v", len(got), got, err)
+			}
+			if got := other(); bytes.Equal(got, first) {
+				t.Errorf("after that it is %.30q still", got)
+			}
+		})
+	}
+}
+
+// What was made of a file is found without a look at the cache, as long as it is there.
+func TestCodedVersionsLeaveWithTheCache(t *testing.T) {
 	o := allCodings
 	o.Revalidate = time.Hour
 	s := serve(t, o)
 	s.write(t, "f.txt", bytes.Repeat([]byte("a line of it\n"), 2000))
 	s.settled(t, "f.txt")
-	for range 3 {
+	for range 2 {
 		s.ask(t, "f.txt", "Accept-Encoding", "gzip")
 	}
-	s.files.mu.RLock()
-	defer s.files.mu.RUnlock()
-	if v := s.files.known["f.txt"]; v == nil || v.itself() {
-		t.Errorf("%+v", v)
+	v := s.files.known["f.txt"]
+	n := v.codedBefore(gzipCoding)
+	if n == nil || n != s.files.known[string(appendDerived(nil, []byte("f.txt"), gzipCoding))] {
+		t.Fatal("it is not found")
+	}
+	n.letGo()
+	s.files.mu.Lock()
+	s.files.dropLocked(string(appendDerived(nil, []byte("f.txt"), gzipCoding)))
+	s.files.mu.Unlock()
+	if v.codedBefore(gzipCoding) != nil {
+		t.Error("it is found where it is not kept any more")
+	}
+	if a := s.ask(t, "f.txt", "Accept-Encoding", "gzip"); a.field("Content-Encoding") != "gzip" {
+		t.Errorf("%v", a.Fields)
+	}
+}
+
+// Lines of Accept-Encoding that share a place do not mean what another means.
+func TestAcceptedLines(t *testing.T) {
+	var known accepted
+	for range 3 {
+		for _, line := range []string{"gzip", "br;q", "zstd", "gzip, deflate, br, zstd", strings.Repeat("gzip,", 30), "", "br"} {
+			lines := [][]byte{[]byte(line)}
+			if got, want := known.of(lines), acceptEncoding(lines); got != want {
+				t.Errorf("%q: %v, want %v", line, got, want)
+			}
+		}
+	}
+	if got, want := known.of([][]byte{[]byte("gzip"), []byte("br")}), acceptEncoding([][]byte{[]byte("gzip"), []byte("br")}); got != want {
+		t.Errorf("two lines: %v, want %v", got, want)
 	}
 }
 

@@ -53,6 +53,16 @@ func newFiles(r *root, o Options) *files {
 // get returns the present version of the file at name, for the caller to let go of, and
 // whether it was there already.
 func (c *files) get(name []byte, now time.Time) (v *Version, again bool, err error) {
+	if v, again, err = c.represented(name, now); again && v.represented.Load() {
+		return c.present(v, name, now)
+	}
+	return v, again, err
+}
+
+// represented is get, but for a file in whose place another version was sent before, coded or made
+// of it: whether it was written over since its name was last looked at is not asked for each request,
+// as little as it is of a copy in memory. Who sends the file itself asks present for that.
+func (c *files) represented(name []byte, now time.Time) (v *Version, again bool, err error) {
 	if c.root != nil && c.root.refresh(now) {
 		c.clear()
 	}
@@ -85,11 +95,24 @@ func (c *files) stands(v *Version, name []byte, now time.Time) bool {
 	if last := v.checked.Load(); c.o.Revalidate < 0 || now.UnixNano()-last >= int64(c.o.Revalidate) && v.checked.CompareAndSwap(last, now.UnixNano()) {
 		return c.leadsTo(v, string(name), now)
 	}
-	if !v.itself() {
-		return true
-	}
+	return !v.itself() || v.represented.Load() || c.isAsItWas(v)
+}
+
+// isAsItWas reports whether the open file v has not changed.
+func (c *files) isAsItWas(v *Version) bool {
 	var s stamp
 	return v.file.stat(&s) == nil && s.same(&v.stamp) && !c.load.tags.awaited(v)
+}
+
+// present returns v, which represented has returned for name again, or what is there by now,
+// as get does. It takes v over.
+func (c *files) present(v *Version, name []byte, now time.Time) (_ *Version, again bool, err error) {
+	if !v.itself() || c.isAsItWas(v) {
+		return v, true, nil
+	}
+	defer v.letGo()
+	v, err = c.find(string(name), v, now)
+	return v, false, err
 }
 
 // leadsTo reports whether name leads to v, and FILE.etag is as it was. If there
@@ -277,6 +300,7 @@ func (c *files) dropLocked(name string) {
 		return
 	}
 	delete(c.known, name)
+	v.isDropped.Store(true)
 	c.bytes -= v.weight()
 	if v.file != nil {
 		c.open--

@@ -17,6 +17,7 @@ import (
 type find struct {
 	files     *files
 	encodings *encodings // nil: there are none
+	later     bool       // what others may stand for is looked at when it is sent itself (present)
 	index     []string
 	others    []finder
 	logf      func(string, ...any)
@@ -29,7 +30,7 @@ type finder interface {
 }
 
 func newFind(f *files, e *encodings, o Options) *find {
-	l := &find{files: f, encodings: e, index: o.Index, logf: o.Logf}
+	l := &find{files: f, encodings: e, later: e != nil || o.Markdown, index: o.Index, logf: o.Logf}
 	if o.CleanURLs {
 		l.others = append(l.others, extensionless{l})
 	}
@@ -87,7 +88,11 @@ func (f *find) Decide(r Request, a *Answer) bool {
 // answer is complete.
 func (f *find) look(r Request, a *Answer, path []byte) (done bool, err error) {
 	a.path, a.file = path, path[1:]
-	a.Version, a.again, err = f.files.get(a.file, r.Time())
+	if f.later {
+		a.Version, a.again, err = f.files.represented(a.file, r.Time())
+	} else {
+		a.Version, a.again, err = f.files.get(a.file, r.Time())
+	}
 	if f.encodings != nil && err != nil && notFound(err) {
 		if found, done := f.encodings.alone(r, a, a.file); found {
 			return done, nil

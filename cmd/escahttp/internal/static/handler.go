@@ -62,6 +62,7 @@ type Options struct {
 // goroutines may use it.
 type Handler struct {
 	files *files
+	look  *find
 	chain []Step
 	after []Finisher
 }
@@ -152,11 +153,14 @@ func newHandler(f *files, o Options) *Handler {
 	if e != nil {
 		chain = append(chain, e)
 	}
+	if look.later {
+		chain = append(chain, present{look})
+	}
 	after := o.After
 	if len(o.ErrorPages) > 0 {
 		after = append([]Finisher{errorPages{look, o.ErrorPages}}, after...)
 	}
-	return &Handler{files: f, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{}), after: after}
+	return &Handler{files: f, look: look, chain: append(chain, conditions{}, copies{f}, ranges{}, whole{}), after: after}
 }
 
 // Decide decides what r is answered with. a is empty, and is to be closed.
@@ -170,6 +174,24 @@ func (h *Handler) Decide(r Request, a *Answer) {
 	for _, f := range h.after {
 		f.Finish(r, a)
 	}
+}
+
+// Has reports whether there is a file at p, which begins with a slash, that can be sent. Rules are not
+// asked.
+func (h *Handler) Has(p string) bool {
+	var a Answer
+	defer a.Close()
+	_, err := h.look.look(inquiry{}, &a, []byte(p))
+	return err == nil
+}
+
+// Shows reports whether whoever comes without a password, by TLS and from an address of nobody's, gets
+// what is at p.
+func (h *Handler) Shows(p string) bool {
+	var a Answer
+	defer a.Close()
+	h.Decide(inquiry{path: p}, &a)
+	return a.Status == http.StatusOK
 }
 
 // Forget has every name looked at again.

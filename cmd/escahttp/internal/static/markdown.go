@@ -57,6 +57,7 @@ func (m *markdownPages) Decide(r Request, a *Answer) bool {
 			return false
 		}
 	}
+	v.represented.Store(true)
 	a.Version, a.file = n, append([]byte(nil), a.beside...)
 	a.set(keyPolicy, markdownPolicy)
 	v.letGo()

@@ -6,6 +6,7 @@ import (
 	"path"
 	"sync/atomic"
 	"time"
+	"weak"
 )
 
 // Sizes up to which a version is kept in memory.
@@ -55,9 +56,12 @@ type Version struct {
 	used    atomic.Int64 // when it was last asked for, if that is kept (fleeting)
 	copying atomic.Bool  // somebody has begun to make a copy
 
-	beside        atomic.Uint32             // which codings of the file lie beside it
-	besideChecked atomic.Int64              // when that was seen, Unix nanoseconds; 0: never
-	useless       [len(codings)]atomic.Bool // codings that save nothing
+	beside        atomic.Uint32                                       // which codings of the file lie beside it
+	besideChecked atomic.Int64                                        // when that was seen, Unix nanoseconds; 0: never
+	useless       [len(codings)]atomic.Bool                           // codings that save nothing
+	coded         [len(codings)]atomic.Pointer[weak.Pointer[Version]] // what was made of it
+	isDropped     atomic.Bool                                         // it is not kept any more
+	represented   atomic.Bool                                         // another was sent in its place, coded or made of it
 }
 
 // describe sets what the header fields of v say, but for its tag.
