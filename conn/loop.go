@@ -64,7 +64,7 @@ type loop struct {
 	others  others
 	policy  policy
 	accepts accepts
-	packets *packetLoop // of a loop of datagrams; nil: it has connections
+	packets *packetLoop // nil: it has no datagrams
 	stats   loopStats
 	tidy    tidy
 

@@ -30,7 +30,7 @@ func (pl *packetLoop) plan() {
 	}
 	f := &pl.first
 	f.sock = nil
-	if f.can && len(pl.socks) == 1 && pl.socks[0].state == packetFree {
+	if f.can && len(pl.socks) == 1 && pl.peers == 0 && pl.socks[0].state == packetFree {
 		f.sock = pl.socks[0]
 	}
 }
