@@ -138,7 +138,11 @@ func TestPacketPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		if st := ln.Stats(); st.PacketsIn < uint64(len(sizes)) || st.PacketsOut < uint64(len(sizes))+6 || st.PacketsDropped > 1 || st.Open != 0 {
+		waitUntil(t, "all are counted", func() bool {
+			st := ln.Stats()
+			return st.PacketsIn == uint64(len(sizes)) && st.PacketsOut == uint64(len(sizes))+6
+		})
+		if st := ln.Stats(); st.PacketsDropped != 0 || st.Open != 0 {
 			t.Errorf("%+v", st)
 		}
 		p.Write([]byte("last"))
