@@ -35,6 +35,7 @@ type PacketPeer struct {
 // datagrams, on the loop given, beside its connections; below zero it is any. nc is closed;
 // its descriptor lives on in the PacketPeer, until that is closed: the loop does not end
 // before. opened is called first, on the loop; if that cannot take the socket, with an error.
+// Where it keeps the loop for long, h may be called meanwhile (WithSteals).
 func (ln *Listener) EnrollPackets(loop int, nc net.Conn, h PacketHandler, opened func(*PacketPeer, error)) error {
 	return ln.group.enrollPackets(loop, nc, h, opened)
 }

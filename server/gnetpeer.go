@@ -21,9 +21,10 @@ import (
 // for gnet an empty datagram is the end, and here it is a datagram.
 type gnetPeer struct {
 	gnetPackets
+	e    *gnetEngine
 	peer *conn.PacketPeer
 
-	// turn is held by whoever runs callbacks. What is below is his.
+	// turn is held by whoever runs callbacks, and until it is open. What is below is his.
 	turn   sync.Mutex
 	closed bool
 }
@@ -35,9 +36,10 @@ var (
 
 // enrollPeer has loop l serve nc.
 func (l *gnetLoop) enrollPeer(ctx context.Context, nc net.Conn, done chan gnet.RegisteredResult) {
-	c := new(gnetPeer)
+	c := &gnetPeer{e: l.e}
 	c.ctx = gnet.FromContext(ctx)
 	c.SetSafeContext(c.ctx)
+	c.turn.Lock()
 	err := l.of.EnrollPackets(l.index, nc, c, func(peer *conn.PacketPeer, err error) {
 		if err == nil {
 			c.peer, c.sock, c.loop = peer, peer, l.e.loopOf(l.of, peer.Loop())
@@ -63,10 +65,9 @@ func ended(err error) error {
 	return err
 }
 
-// open tells the application of c.
+// open tells the application of c, and ends the turn that it has begun with.
 func (c *gnetPeer) open() error {
-	e := c.loop.e
-	c.turn.Lock()
+	e := c.e
 	defer c.turn.Unlock()
 	e.peers.Store(c, nil)
 	if e.stopping.Load() { // it may have looked for peers before c was one
@@ -90,17 +91,17 @@ func (c *gnetPeer) act(action gnet.Action) error {
 	case gnet.Close:
 		return c.close(nil)
 	case gnet.Shutdown:
-		c.loop.e.shutdown()
+		c.e.shutdown()
 		return gneterrors.ErrEngineShutdown
 	}
 	return nil
 }
 
 // Serve is conn.PacketHandler's.
-func (c *gnetPeer) Serve(p *conn.Packets) { c.loop.e.alone(func() { c.serve(p) }) }
+func (c *gnetPeer) Serve(p *conn.Packets) { c.e.alone(func() { c.serve(p) }) }
 
 func (c *gnetPeer) serve(p *conn.Packets) {
-	e := c.loop.e
+	e := c.e
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.enter(p)
@@ -116,7 +117,7 @@ func (c *gnetPeer) serve(p *conn.Packets) {
 
 // traffic calls OnTraffic for what is unread, or for nothing.
 func (c *gnetPeer) traffic() error {
-	action := c.loop.e.g.h.OnTraffic(c)
+	action := c.e.g.h.OnTraffic(c)
 	if !c.closed {
 		c.keep()
 	}
@@ -130,7 +131,7 @@ func (c *gnetPeer) close(err error) error {
 		return nil
 	}
 	c.closed = true
-	e := c.loop.e
+	e := c.e
 	e.peers.Delete(c)
 	e.conns.Add(-1)
 	action := e.g.h.OnClose(c, err)
