@@ -218,7 +218,7 @@ func (l *loop) look() bool {
 
 // cross runs the table and asks for events, without the lock.
 func (l *loop) cross() (int, error) {
-	if pl := l.packets; pl != nil && pl.eager(l.looks) {
+	if pl := l.packets; pl != nil && pl.eager() {
 		return pl.receiveFirst()
 	}
 	return l.be.Tick(l.table.n)

@@ -15,13 +15,9 @@ import (
 type packetFirst struct {
 	can   bool          // the backend crosses for each
 	sock  *packetSocket // the only one, and what it has queued does not wait for room; else nil
-	last  int           // messages of the last receive
 	entry poller.Entry  // of the receive
 	ran   bool          // entry has
 }
-
-// fewPackets are no sign of more.
-const fewPackets = 8
 
 // plan is called with the lock, before the driver crosses.
 func (pl *packetLoop) plan() {
@@ -35,16 +31,12 @@ func (pl *packetLoop) plan() {
 	}
 }
 
-// eager reports whether this look, of so many in this crossing, receives first.
-func (pl *packetLoop) eager(looks int) bool {
-	f := &pl.first
-	return f.sock != nil && (looks > 1 || f.last >= fewPackets)
-}
+// eager reports whether this look receives first.
+func (pl *packetLoop) eager() bool { return pl.first.sock != nil }
 
 // receiveFirst is a Tick that does.
 func (pl *packetLoop) receiveFirst() (int, error) {
 	l, f := pl.l, &pl.first
-	f.last = 0
 	l.be.Run(l.table.n)
 	slot := l.sh.TakeSlot()
 	if slot < 0 {
@@ -55,6 +47,9 @@ func (pl *packetLoop) receiveFirst() (int, error) {
 	f.ran = true
 	if f.entry.Ret <= 0 { // an error has the epoll report it as well
 		l.sh.FreeSlot(slot)
+		if l.looks == 1 && again(f.entry.Ret) {
+			return 0, nil
+		}
 		return l.be.Tick(0)
 	}
 	l.sh.Events[0] = poller.Event{FD: f.sock.fd, Gen: f.sock.gen, Mask: unix.EPOLLIN, Slot: slot, N: int32(f.entry.Ret)}

@@ -174,7 +174,6 @@ func (s *packetSocket) received(slot int32, ret int64) {
 	switch {
 	case ret > 0:
 		s.errors = 0
-		s.l.packets.first.last = int(ret)
 		s.l.others.since += int(ret) // a message is as much as another loop's event
 		if int(ret) == packetMemory.Messages {
 			s.goOn()
