@@ -36,7 +36,7 @@
 // of one size for one peer share a message (UDP_SEGMENT), and the batch is one entry of the
 // table. What the socket does not take waits in at most eight batches (packetsocket.go),
 // and what is over that is dropped and counted (Stats.PacketsDropped): nobody waits.
-// Where each is a crossing, the socket is received from before the epoll is asked, if
+// Where each is a crossing, the socket is received from instead of asking the epoll, if
 // something is likely to be there (packetfirst.go). A loop of connections that is given
 // PacketPeers has slots for them apart, into which its driver receives.
 //

@@ -218,7 +218,7 @@ func (l *loop) look() bool {
 
 // cross runs the table and asks for events, without the lock.
 func (l *loop) cross() (int, error) {
-	if pl := l.packets; pl != nil && pl.eager() {
+	if pl := l.packets; pl != nil && pl.eager(l.looks) {
 		return pl.receiveFirst()
 	}
 	return l.be.Tick(l.table.n)
@@ -234,7 +234,7 @@ func (l *loop) afterTick(m int, err error) {
 		l.sh.FreeSlot(s)
 	}
 	l.freed = l.freed[:0]
-	l.packets.count()
+	l.packets.looked(m)
 	l.collect()
 	for _, w := range l.later {
 		l.wakeWorker(w)
