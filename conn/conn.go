@@ -96,8 +96,7 @@ func (l *loop) conn(fd int32, gen uint32) *Conn {
 
 // dispatch takes one event in.
 func (l *loop) dispatch(ev *poller.Event) {
-	if l.packets != nil {
-		l.packets.dispatch(ev)
+	if pl := l.packets; pl != nil && pl.dispatch(ev) {
 		return
 	}
 	if ev.FD == l.accepts.fd && ev.Gen == l.accepts.gen {

@@ -27,6 +27,7 @@
 //
 //	ListenPacket ──► PacketListener ─┬─► Serve(h)   loops, one socket each; h gets a Packets a tick
 //	                                 └─► PacketConn ◄── DialPacket      for goroutines; no loop
+//	EnrollPackets ──► PacketPeer         a connected socket on a listener's loop; as with Serve
 //
 // A loop of datagrams has no connections: its slots are laid out for recvmmsg, and the
 // harvest brings what is waiting, 64 messages at the most, which with UDP_GRO are one or
@@ -35,8 +36,9 @@
 // of one size for one peer share a message (UDP_SEGMENT), and the batch is one entry of the
 // table. What the socket does not take waits in at most eight batches (packetsocket.go),
 // and what is over that is dropped and counted (Stats.PacketsDropped): nobody waits.
-// Where each is a crossing, the socket is received from before the epoll is asked, if
-// something is likely to be there (packetfirst.go).
+// Where each is a crossing, the socket is received from instead of asking the epoll, if
+// something is likely to be there (packetfirst.go). A loop of connections that is given
+// PacketPeers has slots for them apart, into which its driver receives.
 //
 // A PacketConn is what package net has, with ReadBatch and WriteBatch of a system call each. A
 // goroutine that waits for one datagram would only be further from it with a loop in

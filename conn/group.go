@@ -126,4 +126,5 @@ func (l *loop) release() {
 	l.be.Close()
 	l.ep.Close()
 	l.sh.Unmap()
+	l.packets.unmap()
 }

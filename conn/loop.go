@@ -64,7 +64,7 @@ type loop struct {
 	others  others
 	policy  policy
 	accepts accepts
-	packets *packetLoop // of a loop of datagrams; nil: it has connections
+	packets *packetLoop // nil: it has no datagrams
 	stats   loopStats
 	tidy    tidy
 
@@ -234,7 +234,7 @@ func (l *loop) afterTick(m int, err error) {
 		l.sh.FreeSlot(s)
 	}
 	l.freed = l.freed[:0]
-	l.packets.count()
+	l.packets.looked(m)
 	l.collect()
 	for _, w := range l.later {
 		l.wakeWorker(w)

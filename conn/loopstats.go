@@ -45,12 +45,11 @@ func (l *loop) addStats(s *Stats) {
 		s.PacketsIn += pl.in
 		s.PacketsOut += pl.sent
 		s.PacketsDropped += pl.dropped
-		return
 	}
-	idle := l.workers.countIdle()
-	s.Open += l.open
+	idle, open := l.workers.countIdle(), l.packets.others(l.open)
+	s.Open += open
 	s.Dialled += l.guests
-	s.Idle += l.open - l.guests - (l.workers.all - idle)
+	s.Idle += open - l.guests - (l.workers.all - idle)
 	s.Workers += l.workers.all
 	s.IdleWorkers += idle
 }

@@ -8,20 +8,20 @@ import (
 	"github.com/escahttp/esca/poller"
 )
 
-// packetFirst is how a loop of datagrams receives before it asks the epoll, where the backend
-// makes a crossing of either: after a park, which the socket has most likely ended, and
-// after a receive that has brought many, behind which there are most likely more. The
-// epoll is asked once nothing has come, as it has to be before the loop parks.
+// packetFirst is how a loop of datagrams receives instead of asking the epoll, where the
+// backend makes a crossing of either: after a park, which the socket has most likely ended,
+// and where the last look has found something, behind which there is most likely more. Where
+// nothing is expected the epoll is asked, as a receive in vain costs twice as much. Before a
+// park either will do: each datagram that comes later is an edge, also for the netpoller that
+// the epoll is in. Only if a park was ended by something else the epoll has to be asked, so
+// that it does not report that again.
 type packetFirst struct {
-	can   bool          // the backend crosses for each
-	sock  *packetSocket // the only one, and what it has queued does not wait for room; else nil
-	last  int           // messages of the last receive
-	entry poller.Entry  // of the receive
-	ran   bool          // entry has
+	can    bool          // the backend crosses for each
+	sock   *packetSocket // the only one, and what it has queued does not wait for room; else nil
+	likely bool          // the last first look of a crossing has found something
+	entry  poller.Entry  // of the receive
+	ran    bool          // entry has
 }
-
-// fewPackets are no sign of more.
-const fewPackets = 8
 
 // plan is called with the lock, before the driver crosses.
 func (pl *packetLoop) plan() {
@@ -30,7 +30,7 @@ func (pl *packetLoop) plan() {
 	}
 	f := &pl.first
 	f.sock = nil
-	if f.can && len(pl.socks) == 1 && pl.socks[0].state == packetFree {
+	if f.can && len(pl.socks) == 1 && pl.peers == 0 && pl.socks[0].state == packetFree {
 		f.sock = pl.socks[0]
 	}
 }
@@ -38,13 +38,12 @@ func (pl *packetLoop) plan() {
 // eager reports whether this look, of so many in this crossing, receives first.
 func (pl *packetLoop) eager(looks int) bool {
 	f := &pl.first
-	return f.sock != nil && (looks > 1 || f.last >= fewPackets)
+	return f.sock != nil && (looks > 1 || f.likely)
 }
 
 // receiveFirst is a Tick that does.
 func (pl *packetLoop) receiveFirst() (int, error) {
 	l, f := pl.l, &pl.first
-	f.last = 0
 	l.be.Run(l.table.n)
 	slot := l.sh.TakeSlot()
 	if slot < 0 {
@@ -53,18 +52,28 @@ func (pl *packetLoop) receiveFirst() (int, error) {
 	l.sh.RecvPackets(&f.entry, f.sock.fd, slot)
 	l.be.Call(&f.entry)
 	f.ran = true
-	if f.entry.Ret <= 0 { // an error has the epoll report it as well
+	if f.entry.Ret <= 0 {
 		l.sh.FreeSlot(slot)
-		return l.be.Tick(0)
+		if l.looks == 1 && again(f.entry.Ret) {
+			return 0, nil
+		}
+		return l.be.Tick(0) // an error has the epoll report it as well
 	}
 	l.sh.Events[0] = poller.Event{FD: f.sock.fd, Gen: f.sock.gen, Mask: unix.EPOLLIN, Slot: slot, N: int32(f.entry.Ret)}
 	return 1, nil
 }
 
-// count counts the receive, with the lock.
-func (pl *packetLoop) count() {
-	if pl != nil && pl.first.ran {
-		pl.first.ran = false
-		pl.l.stats.calls.CountCall(&pl.first.entry)
+// looked takes in a look that has brought so many events, with the lock.
+func (pl *packetLoop) looked(events int) {
+	if pl == nil {
+		return
+	}
+	f := &pl.first
+	if pl.l.looks == 1 {
+		f.likely = events > 0
+	}
+	if f.ran {
+		f.ran = false
+		pl.l.stats.calls.CountCall(&f.entry)
 	}
 }

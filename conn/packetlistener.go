@@ -183,12 +183,15 @@ func (ln *PacketListener) startLoops(fds []int32, h PacketHandler) error {
 		closeAll(fds)
 		return err
 	}
-	family := ln.family
+	family, addr := ln.family, ln.LocalAddr()
 	for i, l := range g.loops {
 		l.sh.LayOutPackets(packetMemory)
-		l.packets = &packetLoop{l: l, handler: h}
+		l.packets = &packetLoop{l: l, sh: l.sh}
 		l.packets.first.can = g.factory.Name() != "kmod"
-		err = errors.Join(err, l.packets.add(ln, fds[i], family))
+		s, aerr := l.packets.add(h, addr, fds[i], family)
+		if err = errors.Join(err, aerr); s != nil {
+			l.packets.socks = []*packetSocket{s}
+		}
 	}
 	if err != nil {
 		for _, l := range g.loops {
@@ -252,7 +255,7 @@ func (ln *PacketListener) WriteTo(p []byte, to net.Addr) (int, error) {
 	if err := name.setAddr(ln.family, to); err != nil {
 		return 0, ln.writeError(to, err)
 	}
-	if err := g.loops[0].packets.send(&name, p); err != nil {
+	if err := g.loops[0].packets.send(name.bytes(), p); err != nil {
 		return 0, ln.writeError(to, err)
 	}
 	return len(p), nil
@@ -267,7 +270,7 @@ func (ln *PacketListener) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, 
 	var name packetName
 	err := name.setAddrPort(ln.family, to)
 	if err == nil {
-		err = g.loops[0].packets.send(&name, p)
+		err = g.loops[0].packets.send(name.bytes(), p)
 	}
 	if err != nil {
 		return 0, ln.writeError(net.UDPAddrFromAddrPort(to), err)
@@ -279,24 +282,28 @@ func (ln *PacketListener) writeError(to net.Addr, err error) error {
 	return &net.OpError{Op: "write", Net: ln.network, Source: ln.LocalAddr(), Addr: to, Err: err}
 }
 
-// send queues p for name. Any goroutine may call it.
-func (pl *packetLoop) send(name *packetName, p []byte) error {
-	l := pl.l
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// send queues p for name, on the PacketListener's socket. Any goroutine may call it.
+func (pl *packetLoop) send(name, p []byte) error {
+	pl.l.mu.Lock()
+	defer pl.l.mu.Unlock()
 	if len(pl.socks) == 0 {
 		return net.ErrClosed
 	}
-	s := pl.socks[0]
+	return pl.socks[0].send(name, p)
+}
+
+// send queues p for name; none: the peer that the socket is connected to.
+func (s *packetSocket) send(name, p []byte) error {
+	pl := s.l.packets
 	if len(p) > s.most {
 		return unix.EMSGSIZE
 	}
 	together := s.together()
-	if n := len(s.out); n > s.flying && s.out[n-1].add(name.bytes(), p, nil, together) {
+	if n := len(s.out); n > s.flying && s.out[n-1].add(name, p, nil, together) {
 		return nil
 	}
 	b := pl.batch()
-	b.add(name.bytes(), p, nil, together)
+	b.add(name, p, nil, together)
 	dropped := pl.dropped
 	if s.submit(b); pl.dropped != dropped {
 		return unix.ENOBUFS

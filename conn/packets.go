@@ -13,7 +13,7 @@ import (
 	"github.com/escahttp/esca/poller"
 )
 
-// PacketHandler serves the datagrams that come to a PacketListener.
+// PacketHandler serves the datagrams that come to a PacketListener, or a PacketPeer.
 //
 // Serve is called by a loop, with all that one receive has brought: up to 64
 // messages, each of one or several datagrams. What it answers leaves when it has
@@ -84,7 +84,7 @@ func (p *Packets) call() {
 		}
 	}()
 	l := p.s.l
-	l.packets.handler.Serve(p)
+	p.s.handler.Serve(p)
 	l.unlockThread() // the driver must stay free to change threads
 	returned = true
 }
@@ -102,28 +102,32 @@ func (p *Packets) finish() {
 	s := p.s
 	l := s.l
 	pl := l.packets
-	bytes := uint64(0)
-	msgs := l.sh.PacketsIn(p.slot, p.n)
-	for i := range msgs {
-		bytes += uint64(msgs[i].Len)
+	if p.slot >= 0 {
+		pl.receivedAll(p.slot, p.n)
 	}
-	l.stats.bytesIn += bytes
-	pl.in += countDatagrams(msgs)
 	if p.out.n > 0 {
 		s.submit(p.out)
 		p.out = nil
 	}
-	pl.freeSlot(p.slot, p.n)
 	p.s, p.next, p.msg, p.data, p.rest = nil, 0, nil, nil, nil
 	pl.idle = append(pl.idle, p)
-	for _, s := range pl.socks {
-		if s.starved {
-			s.starved = false
-			s.goOn()
-		}
+	for _, s := range pl.starved {
+		s.goOn()
 	}
-	l.open--
+	clear(pl.starved)
+	pl.starved = pl.starved[:0]
+	pl.hold(-1)
 	l.wake()
+}
+
+// receivedAll counts what is in slot, and gives that back.
+func (pl *packetLoop) receivedAll(slot, n int32) {
+	msgs := pl.sh.PacketsIn(slot, n)
+	for i := range msgs {
+		pl.l.stats.bytesIn += uint64(msgs[i].Len)
+	}
+	pl.in += countDatagrams(msgs)
+	pl.freeSlot(slot, n)
 }
 
 // countDatagrams is how many datagrams msgs are.
@@ -172,7 +176,7 @@ func (p *Packets) Next() bool {
 		p.msg, p.data = nil, nil
 		return false
 	}
-	p.msg = &p.s.l.sh.PacketsIn(p.slot, p.n)[p.next]
+	p.msg = &p.s.l.packets.sh.PacketsIn(p.slot, p.n)[p.next]
 	p.next++
 	b := unsafe.Slice(p.msg.Iov.Base, p.msg.Len)
 	if p.segment = segmentSize(p.msg); p.segment > 0 && p.segment < len(b) {
@@ -208,7 +212,12 @@ func (p *Packets) Control() []byte { return controlOf(p.msg) }
 // dropped, as the queue is full, or b is longer than any datagram; Stats counts them.
 // That a datagram was queued does not say that it arrives, nor that the kernel takes
 // it.
-func (p *Packets) Reply(b []byte) bool { return p.queue(p.peer(), b, nil) }
+func (p *Packets) Reply(b []byte) bool {
+	if p.s.peer != nil { // the socket is connected to it
+		return p.queue(nil, b, nil)
+	}
+	return p.queue(p.peer(), b, nil)
+}
 
 // Send queues b, which is copied, for any peer, with control messages in the kernel's
 // format, of at most 96 bytes, if there are some. False as with Reply, or that there
@@ -244,13 +253,13 @@ func (p *Packets) queue(name, b, control []byte) bool {
 const mostControl = batchControl - 32
 
 // Addr is the address that the datagrams have come to.
-func (p *Packets) Addr() net.Addr { return p.s.ln.LocalAddr() }
+func (p *Packets) Addr() net.Addr { return p.s.addr }
 
 // Loop is the index of the loop that serves them.
 func (p *Packets) Loop() int { return p.s.l.index }
 
 // FD is the descriptor of the socket, for options of it; the loop reads and writes.
-// -1: the PacketListener has been closed meanwhile.
+// -1: it has been closed meanwhile.
 func (p *Packets) FD() int {
 	l := p.s.l
 	l.mu.Lock()

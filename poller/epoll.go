@@ -86,8 +86,8 @@ func (e *Epoll) register() (err error) {
 
 // Park calls look until it returns true, and in between takes the calling
 // goroutine off its thread and its processor until the epoll has an event, or
-// Wake is called. look must have asked the epoll for all it had, in vain, when it
-// returns false: Go's netpoller is edge-triggered, and what lies there already is
+// Wake is called. look must have asked the epoll for all it had, in vain, or all that is
+// in it, when it returns false: Go's netpoller is edge-triggered, and what lies there already is
 // no edge. A Wake from then on has look called again, even one by look itself, which
 // so gives the goroutines that are runnable, or whose descriptors are ready, their
 // turn. One that look's own question has answered does not: what it is about has to

@@ -120,9 +120,11 @@
 //	                                OnTraffic the sender can still be answered, by any goroutine.
 //	a datagram's Dup, Gnet.Dup      share a socket that receives by UDP_GRO: several datagrams at a time.
 //	ReadBufferCap                   cuts no datagram: it comes whole.
-//	a udp connection by Register    is on a loop of gnet's own, and without tcp or unix so is any other.
-//	                                Where callbacks come one at a time they still do, by two switches of
-//	                                goroutines each. EventLoop.Close of one calls OnClose later.
+//	a udp connection by Register    is not ended by an empty datagram, as gnet's is. Write queues, as a
+//	                                datagram's; that nobody is there closes it.
+//	another by Register             is on a loop of gnet's own if there are only udp addresses. Where
+//	                                callbacks come one at a time they still do, by two switches of
+//	                                goroutines each.
 //
 // The gnet.Engine that OnBoot gets is a real one of gnet's, which runs beside the
 // loops, with its ticker. Its Stop and Validate are for all;

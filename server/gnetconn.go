@@ -28,11 +28,7 @@ type gnetConn struct {
 	// rule. Everything below is his.
 	turn sync.Mutex
 
-	// What is unread lies in the loop's memory while OnTraffic runs, and in memory of
-	// its own (owned) from one to the next. What was read is never written over in
-	// there: it is good until the callback returns.
 	gnetReader
-	owned  bool
 	opened bool
 	closed bool
 	ctx    any
@@ -46,26 +42,6 @@ type gnetConn struct {
 }
 
 var _ gnet.Conn = (*gnetConn)(nil)
-
-// feed appends b, which is in the loop's memory, to what is unread.
-func (c *gnetConn) feed(b []byte) {
-	if len(c.in) == 0 {
-		c.in, c.owned = b, false
-		return
-	}
-	c.in = append(c.in, b...) // owned, as it has lasted
-}
-
-// keep gives what is still unread memory of its own.
-func (c *gnetConn) keep() {
-	switch {
-	case len(c.in) == 0:
-		c.in, c.owned = nil, false
-	case !c.owned:
-		const least = 512
-		c.in, c.owned = append(make([]byte, 0, max(2*len(c.in), least)), c.in...), true
-	}
-}
 
 // traffic calls OnTraffic for b, or for nothing, as after a Wake.
 func (c *gnetConn) traffic(b []byte) error {

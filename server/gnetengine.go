@@ -37,6 +37,7 @@ type gnetEngine struct {
 	stopping atomic.Bool  // the end has been asked for
 	closed   atomic.Bool  // OnShutdown is over, and everything being closed
 	shaking  sync.Map     // *conn.Conn in their TLS handshake
+	peers    sync.Map     // *gnetPeer that are open
 	buffers  sync.Pool    // of *[]byte, ReadBufferCap each
 }
 
@@ -161,6 +162,7 @@ func (e *gnetEngine) acceptFrom(ln net.Listener) {
 func (e *gnetEngine) stop() {
 	e.stopping.Store(true)
 	e.closed.Store(true)
+	e.peers.Range(func(c, _ any) bool { c.(*gnetPeer).Close(); return true })
 	e.close()
 	for _, u := range e.udp {
 		u.ln.Wait()
@@ -229,16 +231,14 @@ func (g *Gnet) running() (*gnetEngine, error) {
 }
 
 // Register is gnet.Engine's, but on esca's loops: the engine's own Register puts
-// the connection on a loop of gnet's. A connection to a udp address is always gnet's.
+// the connection on a loop of gnet's. So it is where all addresses are of udp, and the
+// connection is not.
 func (g *Gnet) Register(ctx context.Context) (<-chan gnet.RegisteredResult, error) {
 	e, err := g.running()
 	if err != nil {
 		return nil, err
 	}
-	if e.ln == nil {
-		return e.registerGuest(ctx)
-	}
-	l := &gnetLoop{e, e.ln, -1}
+	l := &gnetLoop{e, e.first(), -1}
 	if nc, ok := gnet.FromNetConnContext(ctx); ok {
 		return l.Enroll(ctx, nc)
 	}

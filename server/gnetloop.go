@@ -10,6 +10,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
+
+	"github.com/escahttp/esca/conn"
 )
 
 // gnetLoop is the gnet.EventLoop of a loop.
@@ -24,6 +26,7 @@ type gnetLoops interface {
 	Serial() bool
 	Execute(loop int, f func()) bool
 	Do(loop int, f func()) bool
+	EnrollPackets(loop int, nc net.Conn, h conn.PacketHandler, opened func(*conn.PacketPeer, error)) error
 	Loops() int
 	Backend() string
 }
@@ -39,8 +42,18 @@ func (l *gnetLoop) run(f func()) bool {
 
 var _ gnet.EventLoop = (*gnetLoop)(nil)
 
-// Register implements gnet.EventLoop. What is dialled to udp is on a loop of gnet's own,
-// and so is all where there is no tcp or unix address.
+// loopOf is the loop with that index.
+func (e *gnetEngine) loopOf(of gnetLoops, index int) *gnetLoop {
+	for _, u := range e.udp {
+		if of == u.ln {
+			return u.loops[index]
+		}
+	}
+	return e.loops[index]
+}
+
+// Register implements gnet.EventLoop. Where there is no tcp or unix address, what is
+// dialled to one is on a loop of gnet's own.
 func (l *gnetLoop) Register(ctx context.Context, addr net.Addr) (<-chan gnet.RegisteredResult, error) {
 	switch {
 	case l.e.stopping.Load():
@@ -48,17 +61,22 @@ func (l *gnetLoop) Register(ctx context.Context, addr net.Addr) (<-chan gnet.Reg
 	case addr == nil:
 		return nil, gneterrors.ErrInvalidNetworkAddress
 	}
-	if _, ok := addr.(*net.UDPAddr); ok || l.e.ln == nil {
+	_, udp := addr.(*net.UDPAddr)
+	if !udp && l.e.ln == nil {
 		return l.e.registerGuest(gnet.NewNetAddrContext(ctx, addr))
 	}
 	done := make(chan gnet.RegisteredResult, 1)
 	go func() {
 		nc, err := new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
 		if err != nil {
-			done <- gnet.RegisteredResult{Err: err}
+			tellRegistered(done, nil, err)
 			return
 		}
-		l.enroll(ctx, nc, done)
+		if udp {
+			l.enrollPeer(ctx, nc, done)
+		} else {
+			l.enroll(ctx, nc, done)
+		}
 	}()
 	return done, nil
 }
@@ -71,22 +89,30 @@ func (l *gnetLoop) Enroll(ctx context.Context, nc net.Conn) (<-chan gnet.Registe
 	case nc == nil:
 		return nil, gneterrors.ErrInvalidNetConn
 	}
-	if _, ok := nc.(*net.UDPConn); ok || l.e.ln == nil {
-		return l.e.registerGuest(gnet.NewNetConnContext(ctx, nc))
-	}
 	done := make(chan gnet.RegisteredResult, 1)
-	go l.enroll(ctx, nc, done)
+	_, udp := nc.(*net.UDPConn)
+	switch {
+	case udp:
+		go l.enrollPeer(ctx, nc, done)
+	case l.e.ln == nil:
+		return l.e.registerGuest(gnet.NewNetConnContext(ctx, nc))
+	default:
+		go l.enroll(ctx, nc, done)
+	}
 	return done, nil
 }
 
 func (l *gnetLoop) enroll(ctx context.Context, nc net.Conn, done chan gnet.RegisteredResult) {
 	if err := l.e.ln.Enroll(l.index, nc, &enrolled{gnet.FromContext(ctx), done}); err != nil {
 		nc.Close()
-		if errors.Is(err, net.ErrClosed) {
-			err = errEngineInShutdown
-		}
-		done <- gnet.RegisteredResult{Err: err}
+		tellRegistered(done, nil, ended(err))
 	}
+}
+
+// tellRegistered tells who has called Register or Enroll what has come of it.
+func tellRegistered(done chan<- gnet.RegisteredResult, c gnet.Conn, err error) {
+	done <- gnet.RegisteredResult{Conn: c, Err: err} // of capacity one
+	close(done)
 }
 
 // Execute implements gnet.EventLoop.
@@ -129,11 +155,14 @@ func (l *gnetLoop) Schedule(ctx context.Context, runnable gnet.Runnable, delay t
 }
 
 // Close implements gnet.EventLoop: OnClose is called before it returns, unless c
-// is inside a callback on another goroutine, or is a udp one; then it is called
-// after that.
+// is inside a callback on another goroutine, or c is a udp one that is inside its own;
+// then it is called after that.
 func (l *gnetLoop) Close(c gnet.Conn) error {
-	if gc, ok := c.(*gnetConn); ok {
-		return gc.closeFrom(nil)
+	switch c := c.(type) {
+	case *gnetConn:
+		return c.closeFrom(nil)
+	case *gnetPeer:
+		return c.closeFrom()
 	}
-	return c.Close() // on its own loop, which is gnet's
+	return c.Close() // a datagram's, or on its own loop, which is gnet's
 }

@@ -8,10 +8,36 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// gnetReader is what OnTraffic has not read of a connection, or of a datagram.
-type gnetReader struct{ in []byte }
+// gnetReader is what OnTraffic has not read of a connection, or of a datagram. It lies in
+// the loop's memory while OnTraffic runs, and in memory of its own (owned) from one to the
+// next. What was read is never written over in there: it is good until the callback
+// returns.
+type gnetReader struct {
+	in    []byte
+	owned bool
+}
 
 var _ gnet.Reader = (*gnetReader)(nil)
+
+// feed appends b, which is in the loop's memory, to what is unread.
+func (r *gnetReader) feed(b []byte) {
+	if len(r.in) == 0 {
+		r.in, r.owned = b, false
+		return
+	}
+	r.in = append(r.in, b...) // owned, as it has lasted
+}
+
+// keep gives what is still unread memory of its own.
+func (r *gnetReader) keep() {
+	switch {
+	case len(r.in) == 0:
+		r.in, r.owned = nil, false
+	case !r.owned:
+		const least = 512
+		r.in, r.owned = append(make([]byte, 0, max(2*len(r.in), least)), r.in...), true
+	}
+}
 
 // Read implements gnet.Reader.
 func (r *gnetReader) Read(p []byte) (int, error) {

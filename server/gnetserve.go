@@ -30,14 +30,14 @@ func (e *gnetEngine) Open(b *conn.Burst) {
 		cc.SetLinger(0) // as the kernel resets what it has not given away
 		cc.Close()
 		if own != nil {
-			own.opened <- gnet.RegisteredResult{Err: errEngineInShutdown}
+			tellRegistered(own.opened, nil, errEngineInShutdown)
 		}
 		return
 	case own != nil:
 		c.SetContext(own.ctx)
 		c.SetSafeContext(own.ctx)
 		c.open()
-		own.opened <- gnet.RegisteredResult{Conn: c}
+		tellRegistered(own.opened, c, nil)
 	case e.set.tls != nil:
 		c.tls = newGnetTLS(c, e.set.tls)
 	default:

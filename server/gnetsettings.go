@@ -30,7 +30,7 @@ type gnetAddr struct{ given, network, address string }
 type gnetSettings struct {
 	gnet.Options
 	streams   []gnetAddr // tcp and unix: ours
-	datagrams []gnetAddr // udp: gnet's own
+	datagrams []gnetAddr // udp
 	tls       *tls.Config
 	flush     logging.Flusher // of Logger, may be nil
 	turn      int             // bytes that a connection is served before its neighbours

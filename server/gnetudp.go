@@ -84,10 +84,11 @@ func (u *gnetUDP) Serve(p *conn.Packets) { u.e.alone(func() { u.serve(p) }) }
 
 func (u *gnetUDP) serve(p *conn.Packets) {
 	for p.Next() && !u.e.closed.Load() {
-		c := &gnetDatagram{u: u, loop: u.loops[p.Loop()], peer: p.Peer(), p: p}
-		c.in = p.Data()
+		c := &gnetDatagram{gnetPackets: gnetPackets{sock: u.ln, loop: u.loops[p.Loop()]}, peer: p.Peer()}
+		c.p, c.in = p, p.Data()
 		action := u.e.g.h.OnTraffic(c)
-		c.release()
+		c.enter(nil)
+		c.in = nil
 		if action == gnet.Shutdown {
 			u.e.shutdown()
 			return

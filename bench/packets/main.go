@@ -3,7 +3,7 @@
 // Command packets measures an echo of datagrams: the processor time of one, by side,
 // size and number of peers.
 //
-//	go run ./bench/packets [-rounds 3] [-for 1s] [-sides esca,net] [-free]
+//	go run ./bench/packets [-rounds 3] [-for 1s] [-sides esca,net] [-loads 64x1x1,1200x1x16] [-free]
 //
 // The server is a process on cpu 0, the peers are one on cpu 1; each peer has one
 // datagram under way, or sixteen, and all send before any
@@ -33,6 +33,7 @@ var (
 	rounds = flag.Int("rounds", 3, "how often each side is measured with each load")
 	period = flag.Duration("for", time.Second, "for how long")
 	sides  = flag.String("sides", "esca,gnet-esca,batch,net,gnet,recvfrom,recvmmsg", "which sides; batch is net with ReadBatch and WriteBatch")
+	only   = flag.String("loads", "", "which loads, each as bytes x peers x datagrams under way, such as 64x1x1; empty: all")
 	free   = flag.Bool("free", false, "pin nothing")
 	serve  = flag.String("serve", "", "be the server of this side, on -port")
 	port   = flag.Int("port", 0, "see -serve")
@@ -56,6 +57,12 @@ func main() {
 type load struct{ peers, size, each int }
 
 var loads = []load{{1, 64, 1}, {16, 64, 1}, {256, 64, 1}, {1, 1200, 1}, {16, 1200, 1}, {256, 1200, 1}, {1, 1200, 16}, {16, 1200, 16}}
+
+// chosen reports whether -loads has l.
+func (l load) chosen() bool {
+	name := fmt.Sprintf("%dx%dx%d", l.size, l.peers, l.each)
+	return *only == "" || slices.Contains(strings.Split(*only, ","), name)
+}
 
 func compare() error {
 	dir, err := os.MkdirTemp("", "packets")
@@ -82,6 +89,9 @@ func compare() error {
 	}
 	fmt.Println("   (kernel crossings a datagram, where the side counts them)")
 	for _, l := range loads {
+		if !l.chosen() {
+			continue
+		}
 		cost, crossings := make(map[string][]float64), make(map[string]string)
 		for range *rounds {
 			for _, name := range names {
@@ -139,12 +149,16 @@ func measure(side, floor string, l load) (cost float64, said string, err error) 
 			said = "" // gnet's log
 		}
 	}()
-	p, err := openPeers(port, l)
-	if err != nil {
+	p := &peers{each: l.each, data: make([]byte, l.size), buf: make([]byte, 2048)}
+	defer p.close()
+	if err := p.open(port, 1); err != nil {
 		return 0, "", err
 	}
-	defer p.close()
 	if err := p.ready(); err != nil {
+		return 0, "", err
+	}
+	// Not before the server has its port, which is one that the kernel gives to peers.
+	if err := p.open(port, l.peers-1); err != nil {
 		return 0, "", err
 	}
 	p.run(*period / 5)
@@ -198,21 +212,21 @@ type peers struct {
 	buf  []byte
 }
 
-func openPeers(port int, l load) (*peers, error) {
-	p := &peers{each: l.each, data: make([]byte, l.size), buf: make([]byte, 2048)}
-	for range l.peers {
+// open opens n more.
+func (p *peers) open(port, n int) error {
+	for range n {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p.fds = append(p.fds, fd)
 		// What is lost is asked for anew.
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20_000})
 		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }
 
 func (p *peers) close() {

@@ -13,10 +13,13 @@
 
 #define MOST 64		/* of a batch */
 #define ROUNDS 100
+#define DATAGRAMS 16	/* of a recvmmsg or sendmmsg, 64 bytes each */
 
 static struct table table;
 static char data[4096];
 static int socks[MOST], peers[MOST], file, listener;
+static int udp[MOST], udp_peers[MOST];	/* connected to each other */
+static struct mmsghdr datagrams[MOST][DATAGRAMS];
 static struct sockaddr_in at;
 
 static __u64 now(void)
@@ -97,6 +100,21 @@ static void open_all(int n)
 		duplicates[n] = MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
+static void drain_udp(int n)
+{
+	while (n--)
+		drain(udp_peers[n]);
+}
+
+static void fill_udp(int n)
+{
+	int i;
+
+	while (n--)
+		for (i = 0; i < DATAGRAMS; i++)
+			MUST(send(udp_peers[n], data, 64, 0));
+}
+
 static void getppid_entry(struct esca_entry *e, int i)
 {
 	(void)i;
@@ -141,6 +159,18 @@ static void close_entry(struct esca_entry *e, int i)
 	*e = (struct esca_entry) { .nr = SYS_close, .args = { duplicates[i] } };
 }
 
+static void sendmmsg_entry(struct esca_entry *e, int i)
+{
+	*e = (struct esca_entry) { .nr = SYS_sendmmsg, .args = { udp[i], (uintptr_t)datagrams[i], DATAGRAMS,
+		MSG_DONTWAIT | MSG_NOSIGNAL } };
+}
+
+static void recvmmsg_entry(struct esca_entry *e, int i)
+{
+	*e = (struct esca_entry) { .nr = SYS_recvmmsg, .args = { udp[i], (uintptr_t)datagrams[i], DATAGRAMS,
+		MSG_DONTWAIT } };
+}
+
 static const struct op {
 	const char *name;
 	void (*before)(int n), (*after)(int n);
@@ -153,6 +183,8 @@ static const struct op {
 	{ "sendfile, 4 KiB", nothing, drain_peers, sendfile_entry, 0 },
 	{ "accept4", connect_all, close_accepted, accept_entry, 0 },
 	{ "close", open_all, nothing, close_entry, 0 },
+	{ "sendmmsg, 16 of 64 B", nothing, drain_udp, sendmmsg_entry, 1 },
+	{ "recvmmsg, 16 of 64 B", fill_udp, nothing, recvmmsg_entry, 1 },
 };
 
 enum how { DIRECT, ANEW, IN_PLACE, HOWS };
@@ -222,6 +254,28 @@ static void cost(const struct op *op, int n, __u64 means[HOWS])
 	}
 }
 
+/* A pair of sockets of UDP that are connected to each other. */
+static void pair_udp(int i)
+{
+	static char into[MOST][DATAGRAMS][64];
+	static struct iovec iov[MOST][DATAGRAMS];
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(to);
+	int j;
+
+	udp[i] = MUST(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	udp_peers[i] = MUST(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	MUST(bind(udp[i], (void *)&to, sizeof(to)));
+	MUST(getsockname(udp[i], (void *)&to, &len));
+	MUST(connect(udp_peers[i], (void *)&to, sizeof(to)));
+	MUST(getsockname(udp_peers[i], (void *)&to, &len));
+	MUST(connect(udp[i], (void *)&to, sizeof(to)));
+	for (j = 0; j < DATAGRAMS; j++) {
+		iov[i][j] = (struct iovec) { into[i][j], sizeof(into[i][j]) };
+		datagrams[i][j].msg_hdr = (struct msghdr) { .msg_iov = &iov[i][j], .msg_iovlen = 1 };
+	}
+}
+
 static void set_up(void)
 {
 	socklen_t len = sizeof(at);
@@ -237,6 +291,7 @@ static void set_up(void)
 		peers[i] = dial();
 		socks[i] = MUST(accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
 		setsockopt(socks[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		pair_udp(i);
 	}
 	file = MUST(open("/tmp/cost", O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600));
 	MUST(write(file, data, sizeof(data)));

@@ -47,47 +47,26 @@ func (l *load) run() error {
 	if len(l.command) > 0 {
 		url, command = "http://"+l.addr+"/", l.command
 	}
-	// The shell waits until its counters are there, and becomes the server.
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `read go; exec "$@"`, "sh"}, command...)...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	// The runtime's signals to what runs for 10 ms, which is little when it is
-	// emulated, would cut batches in two.
-	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
-	start, err := cmd.StdinPipe()
+	s, err := begin(command)
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	all, err := openCounter(cmd.Process.Pid, "")
-	if err != nil {
-		return err
-	}
-	ioctls, err := openCounter(cmd.Process.Pid, "id == 16")
-	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(start, "go\n"); err != nil {
-		return err
-	}
+	defer s.end()
 	want, err := first(url)
 	if err != nil {
 		return err
 	}
 
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: l.conns, MaxConnsPerHost: l.conns}}
-	look := func() (c counted, err error) {
-		if l.own() {
-			var b []byte
-			if b, err = get(client, url+"stats"); err == nil {
-				err = json.Unmarshal(b, &c.stats)
-			}
+	look := func() (counted, error) {
+		c := s.look()
+		if !l.own() {
+			return c, nil
 		}
-		c.batches, c.ioctls, c.crosses = moduleBatches(), ioctls.read(), all.read()
-		c.cpu = ran(cmd.Process.Pid)
+		b, err := get(client, url+"stats")
+		if err == nil {
+			err = json.Unmarshal(b, &c.stats)
+		}
 		return c, err
 	}
 	if err := l.load(client, url, want, 5); err != nil { // warm
@@ -105,6 +84,51 @@ func (l *load) run() error {
 		return err
 	}
 	return l.judge(before, after)
+}
+
+// served is a server's process, and the kernel's counters of it.
+type served struct {
+	cmd         *exec.Cmd
+	all, ioctls counter
+}
+
+// begin starts a server.
+func begin(command []string) (*served, error) {
+	// The shell waits until its counters are there, and becomes the server.
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `read go; exec "$@"`, "sh"}, command...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// The runtime's signals to what runs for 10 ms, which is little when it is
+	// emulated, would cut batches in two.
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
+	start, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s := &served{cmd: cmd}
+	if s.all, err = openCounter(cmd.Process.Pid, ""); err == nil {
+		s.ioctls, err = openCounter(cmd.Process.Pid, "id == 16")
+	}
+	if err == nil {
+		_, err = io.WriteString(start, "go\n")
+	}
+	if err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *served) end() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+// look is what all but the server itself have counted.
+func (s *served) look() counted {
+	return counted{batches: moduleBatches(), ioctls: s.ioctls.read(), crosses: s.all.read(), cpu: ran(s.cmd.Process.Pid)}
 }
 
 // own reports whether the server is the hello server, which tells what it has counted.

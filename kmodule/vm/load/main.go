@@ -6,6 +6,7 @@
 //
 //	vmload [-conns N] [-requests N]      a hello server of its own
 //	vmload -root DIR -server ESCAHTTP    escahttp, serving DIR/index.html
+//	vmload -peers N [-requests N]        an echo of datagrams of its own, 64 B
 //	vmload -addr ADDR COMMAND ...        any server, started by COMMAND, that listens there
 //	vmload -slow DISK -server ESCAHTTP   escahttp, serving a disk that takes long
 //	vmload -probe                        what every backend's probe answers
@@ -25,6 +26,8 @@ import (
 func main() {
 	probe := flag.Bool("probe", false, "print what every backend's probe answers, and which one auto chooses")
 	serve := flag.Bool("serve", false, "be the hello server")
+	echo := flag.Bool("echo", false, "be the echo of datagrams")
+	peers := flag.Int("peers", 0, "how many `peers` send a datagram at once, and wait for their answers")
 	slow := flag.String("slow", "", "`disk`, with a file system on it, that is to be slow")
 	var l load
 	flag.StringVar(&l.server, "server", "", "`path` of escahttp (default: a hello server)")
@@ -40,6 +43,10 @@ func main() {
 		err = printProbes()
 	case *serve:
 		err = serveHello()
+	case *echo:
+		err = serveEcho()
+	case *peers > 0:
+		err = loadPackets(*peers, l.requests)
 	case *slow != "":
 		err = slowDisk(l.server, *slow)
 	default:
