@@ -202,9 +202,7 @@ func (s *packetSocket) receive() {
 	}
 	f := l.getFrame(nil)
 	l.sh.RecvPackets(&f.Entry, s.fd, slot)
-	l.be.Call(&f.Entry)
-	l.stats.calls.CountCall(&f.Entry)
-	ret := f.Ret
+	ret := l.call(f)
 	l.putFrame(f)
 	if ret <= 0 {
 		l.sh.FreeSlot(slot)
@@ -273,9 +271,7 @@ func (s *packetSocket) sendNow() {
 		f := l.getFrame(nil)
 		b := s.out[0]
 		b.record(&f.Entry, s.fd)
-		l.be.Call(&f.Entry)
-		l.stats.calls.CountCall(&f.Entry)
-		ret := f.Ret
+		ret := l.call(f)
 		l.putFrame(f)
 		s.result(b, ret)
 	}
