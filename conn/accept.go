@@ -4,7 +4,6 @@ package conn
 
 import (
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +27,9 @@ type accepts struct {
 	fresh   []*Conn // accepted, Handler.Open not yet called
 	logged  int64   // when a pause was last reported
 
-	rec poller.Accepted // of acceptSome: the kernel writes here, and a stack may move
+	// Of acceptSome: the kernel writes here, and a stack may move.
+	rec   poller.Accepted
+	ready poller.Readiness
 }
 
 // listen has l accept from fd, which it owns from now on.
@@ -98,16 +99,15 @@ func (l *loop) acceptSome(most int, keep bool) {
 			}
 			return
 		}
-		r.Len = uint32(len(r.Addr))
-		f.Entry = poller.Entry{NR: unix.SYS_ACCEPT4}
-		f.Args = [6]uint64{uint64(a.fd), uint64(uintptr(unsafe.Pointer(&r.Addr[0]))), uint64(uintptr(unsafe.Pointer(&r.Len))), unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC}
-		l.be.Call(&f.Entry)
-		l.stats.calls.CountCall(&f.Entry)
-		switch errno := unix.Errno(max(-f.Ret, 0)); errno {
+		f.Accept(a.fd, r)
+		switch errno := unix.Errno(max(-l.call(f), 0)); errno {
 		case 0:
 			r.FD = int32(f.Ret)
 			l.place(arrival{r.FD, sockaddrOf(r), a.ln})
 			l.spare(r.FD)
+			if f.Poll(&a.ready, a.fd); l.call(f) == 0 { // cheaper than an accept4 that finds nobody
+				return
+			}
 			continue
 		case unix.EAGAIN:
 		case unix.EINTR, unix.ECONNABORTED:

@@ -68,9 +68,12 @@ func (c *Conn) unseen() bool {
 	if c.in.state == inEnded {
 		return false
 	}
-	n, err := unix.IoctlGetInt(int(c.fd), unix.SIOCINQ)
-	c.l.stats.calls.CountCall(&poller.Entry{NR: unix.SYS_IOCTL})
-	return err == nil && n > 0
+	f := c.l.getFrame(nil)
+	defer c.l.putFrame(f)
+	f.off = 0
+	f.Entry = poller.Entry{NR: unix.SYS_IOCTL, Flags: poller.Prompt}
+	f.Args = [6]uint64{uint64(c.fd), unix.SIOCINQ, uint64(uintptr(unsafe.Pointer(&f.off)))}
+	return c.l.call(f) == 0 && f.off > 0
 }
 
 func (c *Conn) startFlushing() {
@@ -118,7 +121,9 @@ func (c *Conn) finishNow() bool {
 	case o.state == outEmpty, o.state == outFailed && o.entry < 0:
 		l.makeRoom(1, 0)
 	case o.state == outQueued && int(o.entry) == t.n-1 && t.n < len(t.entries) && !c.end.duped:
-		t.entries[o.entry].Flags |= poller.Link // if it is short, the close is cancelled
+		e := &t.entries[o.entry]
+		e.Flags |= poller.Link     // if it is short, the close is cancelled
+		e.Args[3] |= unix.MSG_MORE // the end of the stream leaves in the same segment
 	default:
 		return false
 	}
@@ -171,8 +176,7 @@ func (c *Conn) discard() {
 			return
 		}
 		f.Recv(c.fd, unsafe.Pointer(&l.discard[0]), len(l.discard))
-		l.be.Call(&f.Entry)
-		l.stats.calls.CountCall(&f.Entry)
+		l.call(f)
 		switch {
 		case f.Ret == 0:
 			c.endInput(0)

@@ -58,8 +58,7 @@ func (c *Conn) sendLocked(p []byte) (int, error) {
 	f := l.getFrame(p)
 	defer l.putFrame(f)
 	f.Send(c.fd, unsafe.Pointer(&p[0]), len(p), 0)
-	l.be.Call(&f.Entry)
-	l.stats.calls.CountCall(&f.Entry)
+	l.call(f)
 	return c.transferred(f.Ret, len(p))
 }
 

@@ -33,6 +33,14 @@ func (l *loop) getFrame(buf []byte) *frame {
 	return f
 }
 
+// call makes the call with the lock kept, so one that does not block, and returns its
+// result.
+func (l *loop) call(f *frame) int64 {
+	l.be.Call(&f.Entry)
+	l.stats.calls.CountCall(&f.Entry)
+	return f.Ret
+}
+
 // putFrame gives f back, after its call.
 func (l *loop) putFrame(f *frame) {
 	f.buf = nil

@@ -62,9 +62,7 @@ func (s *packetSocket) sendNow() {
 		f := l.getFrame(nil)
 		b := s.out[0]
 		b.record(&f.Entry, s.fd)
-		l.be.Call(&f.Entry)
-		l.stats.calls.CountCall(&f.Entry)
-		ret := f.Ret
+		ret := l.call(f)
 		l.putFrame(f)
 		s.result(b, ret)
 	}

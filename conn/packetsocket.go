@@ -233,9 +233,7 @@ func (s *packetSocket) receive(me uint64) {
 	}
 	f := l.getFrame(nil)
 	sh.RecvPackets(&f.Entry, s.fd, slot)
-	l.be.Call(&f.Entry)
-	l.stats.calls.CountCall(&f.Entry)
-	ret := f.Ret
+	ret := l.call(f)
 	l.putFrame(f)
 	if ret <= 0 {
 		sh.FreeSlot(slot)

@@ -7,7 +7,9 @@ package conn
 // neighbours the millisecond until the watcher comes. So a connection whose
 // handlers have proved slow gets goroutines until a few in a row were quick, and
 // a loop on which others keep proving slow gives goroutines to all, until about
-// a hundred quick bursts have outweighed each slow one.
+// a hundred quick bursts have outweighed each slow one. One whose thread may only
+// have been preempted weighs less: on a busy machine those come by the dozen a
+// second, and would have a server that needs them least run all on goroutines.
 type policy struct {
 	mode   Dispatch
 	credit int // quick bursts still to come before unknown connections run inline
@@ -16,6 +18,7 @@ type policy struct {
 const (
 	slowBurst    = 500_000 // ns: longer than this inline would have hurt the neighbours
 	slowWeight   = 128     // quick bursts that outweigh a slow one
+	doubtWeight  = 16      // and one that may have been preempted
 	slowMost     = 8 * slowWeight
 	connRecovery = 8 // quick bursts after which a connection counts as quick again
 )
@@ -31,13 +34,11 @@ func (p *policy) kind(c *Conn) workerKind {
 	return inlineWorker
 }
 
-// blocked is told of an inline burst that the watcher had to take the loop from.
-func (p *policy) blocked(c *Conn) { p.isSlow(c) }
-
-// took is told how long, in nanoseconds, a burst on a goroutine took.
-func (p *policy) took(c *Conn, ns int64) {
+// took is told how long, in nanoseconds, a burst on a goroutine took, and, of a slow one,
+// whether its thread may have been preempted.
+func (p *policy) took(c *Conn, ns int64, preempted bool) {
 	if ns >= slowBurst {
-		p.isSlow(c)
+		p.isSlow(c, preempted)
 		return
 	}
 	if c.burst.slow > 0 {
@@ -48,9 +49,15 @@ func (p *policy) took(c *Conn, ns int64) {
 	}
 }
 
-func (p *policy) isSlow(c *Conn) {
+// isSlow is told of a burst that took long, or from which the watcher had to take the
+// loop.
+func (p *policy) isSlow(c *Conn, preempted bool) {
 	if c.burst.slow == 0 { // a known one says nothing about the others
-		p.credit = min(p.credit+slowWeight, slowMost)
+		weight := slowWeight
+		if preempted {
+			weight = doubtWeight
+		}
+		p.credit = min(p.credit+weight, slowMost)
 	}
 	c.burst.slow = connRecovery
 }

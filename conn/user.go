@@ -82,11 +82,12 @@ func (l *loop) newDriver() {
 	go l.drive(l.gen)
 }
 
-// steal takes the loop from a driver that is inside user code.
-func (l *loop) steal() {
+// steal takes the loop from a driver that is inside user code. preempted: that may be
+// because its thread was not let run.
+func (l *loop) steal(preempted bool) {
 	if w := l.running; w != nil {
 		w.leftBehind = true
-		l.policy.blocked(w.c)
+		l.policy.isSlow(w.c, preempted)
 		w.c.hold()
 		w.c.copyOut()
 		w.c.watch()

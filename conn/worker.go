@@ -290,7 +290,8 @@ func (w *worker) loop() {
 		l.unlockThread()
 		returned = true
 		l.mu.Lock()
-		l.policy.took(w.c, clockNow()-began-w.waited)
+		took := clockNow() - began - w.waited
+		l.policy.took(w.c, took, took >= slowBurst && l.group.watcher.preempted.since(began, countPreemptions()))
 		l.endBurst(w)
 		l.mu.Unlock()
 	}

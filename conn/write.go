@@ -156,8 +156,7 @@ func (c *Conn) sendBehindQueued(p []byte) (int, error) {
 	f.iov[1].Base, f.iov[1].Len = &p[0], uint64(len(p))
 	f.hdr.Iov, f.hdr.Iovlen = &f.iov[0], 2
 	f.SendMsg(c.fd, &f.hdr)
-	l.be.Call(&f.Entry)
-	l.stats.calls.CountCall(&f.Entry)
+	l.call(f)
 	n, err := c.transferred(f.Ret, len(queued)+len(p))
 	if err != nil {
 		return 0, err

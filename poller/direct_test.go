@@ -40,14 +40,16 @@ func TestHarvestResults(t *testing.T) {
 		{"interrupted", HarvestRecv, []int64{intr}, Event{Slot: -1}, nil},
 		{"reset", HarvestRecv, []int64{no(unix.ECONNRESET)}, Event{Slot: -1, Err: int32(unix.ECONNRESET)}, nil},
 		{"nobody", HarvestAccept, []int64{again}, Event{Slot: -1}, nil},
-		{"two", HarvestAccept, []int64{7, 8, again}, Event{N: 2}, []int32{7, 8}},
-		{"a full slot", HarvestAccept, []int64{7, 8, 9}, Event{N: 3}, []int32{7, 8, 9}},
-		{"aborted between", HarvestAccept, []int64{7, aborted, 8, again}, Event{N: 2}, []int32{7, 8}},
+		{"two", HarvestAccept, []int64{7, 1, 8, 0}, Event{N: 2}, []int32{7, 8}},
+		{"a full slot", HarvestAccept, []int64{7, 1, 8, 1, 9}, Event{N: 3}, []int32{7, 8, 9}},
+		{"aborted between", HarvestAccept, []int64{7, 1, aborted, 8, 0}, Event{N: 2}, []int32{7, 8}},
 		// Not a record short: that would say that nobody is left.
-		{"aborted and a full slot", HarvestAccept, []int64{aborted, 7, intr, 8, 9}, Event{N: 3}, []int32{7, 8, 9}},
+		{"aborted and a full slot", HarvestAccept, []int64{aborted, 7, 1, intr, 8, 1, 9}, Event{N: 3}, []int32{7, 8, 9}},
+		{"another process was quicker", HarvestAccept, []int64{7, 1, again}, Event{N: 1}, []int32{7}},
+		{"a poll interrupted", HarvestAccept, []int64{7, intr, 8, 0}, Event{N: 2}, []int32{7, 8}},
 		{"aborted only", HarvestAccept, []int64{aborted, again}, Event{Slot: -1}, nil},
 		{"too many open", HarvestAccept, []int64{no(unix.EMFILE)}, Event{Slot: -1, Err: int32(unix.EMFILE)}, nil},
-		{"too many open in the end", HarvestAccept, []int64{7, no(unix.ENFILE)}, Event{N: 1, Err: int32(unix.ENFILE)}, []int32{7}},
+		{"too many open in the end", HarvestAccept, []int64{7, 1, no(unix.ENFILE)}, Event{N: 1, Err: int32(unix.ENFILE)}, []int32{7}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newShared(t, Config{Slots: 1, SlotSize: 3 * AcceptedSize, MaxFD: 10})
@@ -58,7 +60,7 @@ func TestHarvestResults(t *testing.T) {
 			if ev != c.want {
 				t.Errorf("%+v, want %+v", ev, c.want)
 			}
-			if counts.Crossings != uint64(len(c.rets)) || counts.ByCall[CallRecv]+counts.ByCall[CallAccept] != uint64(len(c.rets)) {
+			if counts.Crossings != uint64(len(c.rets)) || counts.ByCall[CallRecv]+counts.ByCall[CallAccept]+counts.ByCall[CallOther] != uint64(len(c.rets)) {
 				t.Errorf("%+v, want %d calls", counts, len(c.rets))
 			}
 			if free := s.FreeSlots(); (free == 1) != (c.want.Slot < 0) {

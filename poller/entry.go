@@ -44,7 +44,7 @@ var (
 // flags are for who has it wait, which a Tick does not.)
 const Link uint32 = 1 << 0
 
-// Prompt, a flag of a call made by Backend.Call and not of the table's ABI, says
+// Prompt, a flag of a call that is made by itself and not of the table's ABI, says
 // that the call waits for nothing, though one of its kind may: Go's scheduler is not
 // told of it, and the caller keeps its P. A sendfile of what lies in memory takes
 // longer than the 20 µs after which sysmon gives a P away, and with GOMAXPROCS=1
@@ -74,6 +74,28 @@ func (e *Entry) SendMsg(fd int32, msg *unix.Msghdr) {
 func (e *Entry) Recv(fd int32, buf unsafe.Pointer, n int) {
 	e.NR, e.Flags = unix.SYS_RECVFROM, 0
 	e.Args = [6]uint64{uint64(fd), uint64(uintptr(buf)), uint64(n), unix.MSG_DONTWAIT}
+}
+
+// Accept makes e accept4(fd, &a.Addr, &a.Len, SOCK_NONBLOCK|SOCK_CLOEXEC), of a
+// listening socket that does not block. Not for a table.
+func (e *Entry) Accept(fd int32, a *Accepted) {
+	a.Len = uint32(len(a.Addr))
+	e.NR, e.Flags = unix.SYS_ACCEPT4, Prompt
+	e.Args = [6]uint64{uint64(fd), uint64(uintptr(unsafe.Pointer(&a.Addr[0]))), uint64(uintptr(unsafe.Pointer(&a.Len))), unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC}
+}
+
+// Readiness is what Poll points to.
+type Readiness struct {
+	fd   unix.PollFd
+	none unix.Timespec // how long it waits
+}
+
+// Poll makes e a poll of fd for input, by way of r, that does not wait: Ret is 1 if
+// there is something, or an error to be fetched, and 0 if not. Not for a table.
+func (e *Entry) Poll(r *Readiness, fd int32) {
+	r.fd = unix.PollFd{Fd: fd, Events: unix.POLLIN}
+	e.NR, e.Flags = unix.SYS_PPOLL, Prompt
+	e.Args = [6]uint64{uint64(uintptr(unsafe.Pointer(&r.fd))), 1, uint64(uintptr(unsafe.Pointer(&r.none)))}
 }
 
 // Sendfile records sendfile(out, in, off, n). A nil off reads from, and moves,

@@ -73,7 +73,8 @@ type Shared struct {
 	mem      []byte
 	layout   layout
 
-	scratch Entry // of the harvest: a local one would escape through exec, once an event
+	scratch Entry     // of the harvest: a local one would escape through exec, once an event
+	ready   Readiness // and what it polls
 }
 
 // control stands first in the shared memory (struct esca_ctl in kmodule/esca.h).
