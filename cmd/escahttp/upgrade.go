@@ -75,10 +75,11 @@ func (u *upgrades) file(name string) (*os.File, error) {
 
 // keepUDP has the socket of ln be there for the next process.
 func (u *upgrades) keepUDP(name string, ln *conn.PacketListener) error {
-	if u == nil {
+	sock, ok := any(ln.PacketConn).(interface{ File() (*os.File, error) })
+	if u == nil || !ok {
 		return nil
 	}
-	f, err := ln.File()
+	f, err := sock.File()
 	if err != nil {
 		return err
 	}

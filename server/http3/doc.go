@@ -27,8 +27,8 @@
 //	                                H3_EXCESSIVE_LOAD. MaxRequestsPerConn, DisableKeepalive and
 //	                                SetConnectionClose mean nothing.
 //	timeouts                        ReadTimeout is for the body of each stream, WriteTimeout for each answer,
-//	                                whose stream is reset; WithStallTimeout is for clients that take
-//	                                nothing. IdleTimeout, or ReadTimeout, is for connections without a
+//	                                whose stream is reset; WithStallTimeout is for clients that hardly take
+//	                                anything. IdleTimeout, or ReadTimeout, is for connections without a
 //	                                request that is complete; with neither, QUIC ends those of which
 //	                                nothing has been heard for 30 seconds.
 //	ReadBufferSize                  limits a request's head as always (431); of one four times that

@@ -103,7 +103,7 @@ func (ps *peers) admit(c *quic.Conn) bool {
 	p.tell(fasthttp.StateNew)
 	if ps.idle > 0 {
 		p.timer = time.AfterFunc(ps.idle, func() {
-			if p.idleFor() > 0 {
+			if p.idleFor() >= ps.idle { // a request may have come and gone as it fired
 				p.Close()
 			}
 		})

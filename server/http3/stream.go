@@ -38,7 +38,6 @@ type stream struct {
 	first   [1]byte // of the body, where it was looked for one
 	hasOne  bool    // and it is not read yet
 	readAll error   // what a further look would report
-	trailed []hpack.HeaderField
 
 	closed atomic.Bool // the handler has closed it
 
@@ -139,13 +138,10 @@ func (st *stream) Receive(p []byte) (int, error) {
 	}
 	for st.readAll == nil {
 		n, err := st.r.Body.Read(p)
-		if err != nil {
-			st.readAll = st.failure("read", err)
-			if errors.Is(err, os.ErrDeadlineExceeded) { // which may be moved
-				st.readAll = nil
-				return n, st.failure("read", err)
-			}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // which may be moved
+			return n, st.failure("read", err)
 		}
+		st.readAll = err
 		if n > 0 || len(p) == 0 {
 			return n, nil
 		}
@@ -166,7 +162,7 @@ func (st *stream) look(within time.Duration) (ended bool) {
 
 // Trailers are the fields behind the body.
 func (st *stream) Trailers() []hpack.HeaderField {
-	return appendFields(st.trailed[:0], st.r.Trailer)
+	return appendFields(nil, st.r.Trailer)
 }
 
 // Answered reports whether the answer is complete.
