@@ -218,7 +218,7 @@ func (st *stream) respond(fields func(add func(name, value string)), last bool) 
 	c.makeRoom()
 	var w stalling
 	defer w.end(c)
-	for st.rest.block != nil && !st.closed { // these are trailers, which come behind it
+	for st.rest.on && !st.closed { // these are trailers, which come behind it
 		if err := st.waitForClient(&w, 0); err != nil {
 			return err
 		}
@@ -261,10 +261,10 @@ func (st *stream) send(p []byte, last bool) error {
 			return st.reason()
 		}
 		n := 0
-		if st.rest.block == nil {
+		if !st.rest.on {
 			n = c.frameOf(st, len(p))
 		}
-		if n == 0 && (len(p) > 0 || st.rest.block != nil) {
+		if n == 0 && (len(p) > 0 || st.rest.on) {
 			if c.keepRest(st, p, last) {
 				return nil
 			}
