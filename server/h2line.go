@@ -171,7 +171,7 @@ func (ln *h2line) done() {
 	st.endContext(nil)
 	switch {
 	case st.closed:
-	case st.rest.block != nil: // the client is still to take it
+	case st.rest.on: // the client is still to take it
 	case st.out.Complete: // and the client is still sending
 		c.resetStream(st.id, http2.ErrCodeNo)
 	case !st.handled && !st.out.Begun: // a server that stops has not looked at it

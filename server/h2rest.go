@@ -23,9 +23,10 @@ const h2Block = 64 << 10
 var h2blocks = sync.Pool{New: func() any { return new([h2Block]byte) }}
 
 type rest struct {
-	block *[h2Block]byte // nil: there is none
+	on    bool           // there is one
 	left  []byte         // of it
 	last  bool           // nothing comes behind it
+	block *[h2Block]byte // that left is in; nil: it is so small that a block would be a waste
 	ends  time.Time      // when it is too late; zero: never
 	timer *time.Timer
 }
@@ -37,13 +38,16 @@ func (c *h2conn) keepRest(st *stream, p []byte, last bool) bool {
 	if len(r.left)+len(p) > h2Block || c.kept+len(p) > h2OutMost {
 		return false
 	}
-	if r.block == nil {
-		r.block = h2blocks.Get().(*[h2Block]byte)
-		r.left = r.block[:0]
+	if !r.on {
+		r.on = true
+		if len(p) > h2Block/4 {
+			r.block = h2blocks.Get().(*[h2Block]byte)
+			r.left = r.block[:0]
+		}
 		c.rests = append(c.rests, st)
 		defer st.limitRest()
 	}
-	if cap(r.left)-len(r.left) < len(p) {
+	if r.block != nil && cap(r.left)-len(r.left) < len(p) {
 		r.left = r.block[:copy(r.block[:], r.left)]
 	}
 	r.left = append(r.left, p...)
@@ -73,7 +77,7 @@ func (st *stream) isLate() {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if st.rest.block != nil && !time.Now().Before(st.rest.ends) {
+	if st.rest.on && !time.Now().Before(st.rest.ends) {
 		c.resetStream(st.id, http2.ErrCodeCancel)
 		c.endIfIdle()
 		c.flushLocked()
@@ -128,11 +132,13 @@ func (c *h2conn) answeredLate(st *stream) {
 // endRest lets go of what is left of a rest. With mu.
 func (c *h2conn) endRest(st *stream) {
 	r := &st.rest
-	if r.block == nil {
+	if !r.on {
 		return
 	}
 	c.kept -= len(r.left)
-	h2blocks.Put(r.block)
+	if r.block != nil {
+		h2blocks.Put(r.block)
+	}
 	if r.timer != nil {
 		r.timer.Stop()
 	}

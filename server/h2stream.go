@@ -224,7 +224,7 @@ func (st *stream) Respond(fields func(add func(name, value string)), last bool) 
 	c.makeRoom()
 	var w stalling
 	defer w.end(c)
-	for st.rest.block != nil && !st.closed { // these are trailers, which come behind it
+	for st.rest.on && !st.closed { // these are trailers, which come behind it
 		if err := st.waitForClient(&w, 0); err != nil {
 			return err
 		}
@@ -267,10 +267,10 @@ func (st *stream) Send(p []byte, last bool) error {
 			return st.reason()
 		}
 		n := 0
-		if st.rest.block == nil {
+		if !st.rest.on {
 			n = c.frameOf(st, len(p))
 		}
-		if n == 0 && (len(p) > 0 || st.rest.block != nil) {
+		if n == 0 && (len(p) > 0 || st.rest.on) {
 			if c.keepRest(st, p, last) {
 				return nil
 			}
