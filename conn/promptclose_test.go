@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -121,5 +122,38 @@ func TestCloseIsPrompt(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What the listening socket has of SO_LINGER, its connections inherit.
+func TestCloseOfALingeringListener(t *testing.T) {
+	for _, lingers := range []bool{false, true} {
+		seen := &closes{Factory: poller.Direct}
+		lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
+			return rc.Control(func(fd uintptr) {
+				if lingers {
+					unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 1})
+				}
+			})
+		}}
+		inner, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		sfMust(t, err)
+		ln, err := conn.FromListener(inner, conn.WithLoops(1), conn.WithFactory(seen))
+		sfMust(t, err)
+		t.Cleanup(func() { ln.Close(); ln.Wait() })
+		go ln.Serve(serveFunc{serve: func(c *conn.Conn) {
+			c.Read(make([]byte, 16))
+			c.Close()
+		}})
+		c, err := net.Dial("tcp", ln.Addr().String())
+		sfMust(t, err)
+		io.WriteString(c, "x")
+		io.ReadAll(c)
+		c.Close()
+		seen.mu.Lock()
+		if prompt := len(seen.args) == 1 && seen.args[0][5] != 0; prompt == lingers {
+			t.Errorf("SO_LINGER %v: closes %v", lingers, seen.args)
+		}
+		seen.mu.Unlock()
 	}
 }
