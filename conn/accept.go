@@ -40,6 +40,9 @@ func (l *loop) listen(ln *Listener, fd int32) error {
 	if ln.handler != nil {
 		l.sh.SetInterest(fd, a.gen, poller.HarvestAccept)
 	}
+	if lg, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER); err != nil || lg.Onoff != 0 {
+		ln.lingers.Store(true)
+	}
 	l.spare(fd)
 	// Exclusive, as loops may share one socket: a connection wakes one of them.
 	return l.ep.Add(fd, a.gen, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE)
@@ -137,6 +140,7 @@ func (l *loop) pauseAccepting(why error) {
 // welcome makes an accepted descriptor a connection of l.
 func (l *loop) welcome(a arrival) {
 	c := l.register(a.fd, a.peer, &a.ln.origin, a.ln.handler != nil)
+	c.end.prompt = !a.ln.lingers.Load()
 	l.stats.accepted++
 	if c.burst.served {
 		l.toOpen(c)

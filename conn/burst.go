@@ -220,5 +220,6 @@ func (b *Burst) Poke() bool {
 func (b *Burst) FD() int {
 	b.l.mu.Lock()
 	defer b.l.mu.Unlock()
+	b.end.prompt = false // an option that may be set is SO_LINGER
 	return int(b.fd)
 }

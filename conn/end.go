@@ -29,6 +29,7 @@ type end struct {
 	calls   int8  // system calls under way without the lock: the descriptor stays
 	abort   bool  // SetLinger(0): what is queued is dropped, and the peer sees a reset
 	duped   bool  // File has given out another descriptor of the socket
+	prompt  bool  // nobody can have set SO_LINGER: to close the descriptor waits for nothing
 	seconds int8  // of SetLinger; 0: the listener's limit
 	limit   int64 // in flushing and discarding: when they end
 }
@@ -135,7 +136,11 @@ func (c *Conn) finishNow() bool {
 	if c.end.duped {
 		l.ep.Remove(c.fd)
 	}
-	l.record(c).CloseFD(c.fd)
+	if e := l.record(c); c.end.prompt {
+		e.CloseSocket(c.fd)
+	} else {
+		e.CloseFD(c.fd)
+	}
 	return true
 }
 

@@ -53,6 +53,7 @@ func (ln *Listener) Files() (files []*os.File, err error) {
 			}
 			return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.addr, Err: os.NewSyscallError("dup", err)}
 		}
+		ln.lingers.Store(true)
 		files = append(files, os.NewFile(uintptr(fd), "esca listener"))
 	}
 	return files, nil

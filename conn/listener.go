@@ -26,6 +26,7 @@ type Listener struct {
 	onceErr error
 	closed  chan struct{}
 	closing atomic.Bool
+	lingers atomic.Bool // a socket has SO_LINGER, which connections inherit, or somebody sees it who may set it
 	fdsMu   sync.Mutex
 	fds     []int32 // a socket for each loop; none once it is closed
 	unlink  string  // the unix socket's file, removed by Close; fdsMu
@@ -231,6 +232,7 @@ func (ln *Listener) File() (*os.File, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "file", Net: ln.network, Addr: ln.addr, Err: os.NewSyscallError("dup", err)}
 	}
+	ln.lingers.Store(true)
 	return os.NewFile(uintptr(fd), "esca listener"), nil
 }
 

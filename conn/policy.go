@@ -7,9 +7,7 @@ package conn
 // neighbours the millisecond until the watcher comes. So a connection whose
 // handlers have proved slow gets goroutines until a few in a row were quick, and
 // a loop on which others keep proving slow gives goroutines to all, until about
-// a hundred quick bursts have outweighed each slow one. One whose thread may only
-// have been preempted weighs less: on a busy machine those come by the dozen a
-// second, and would have a server that needs them least run all on goroutines.
+// a hundred quick bursts have outweighed each slow one.
 type policy struct {
 	mode   Dispatch
 	credit int // quick bursts still to come before unknown connections run inline
@@ -18,7 +16,6 @@ type policy struct {
 const (
 	slowBurst    = 500_000 // ns: longer than this inline would have hurt the neighbours
 	slowWeight   = 128     // quick bursts that outweigh a slow one
-	doubtWeight  = 16      // and one that may have been preempted
 	slowMost     = 8 * slowWeight
 	connRecovery = 8 // quick bursts after which a connection counts as quick again
 )
@@ -34,11 +31,13 @@ func (p *policy) kind(c *Conn) workerKind {
 	return inlineWorker
 }
 
-// took is told how long, in nanoseconds, a burst on a goroutine took, and, of a slow one,
-// whether its thread may have been preempted.
-func (p *policy) took(c *Conn, ns int64, preempted bool) {
+// blocked is told of an inline burst that the watcher had to take the loop from.
+func (p *policy) blocked(c *Conn) { p.isSlow(c) }
+
+// took is told how long, in nanoseconds, a burst on a goroutine took.
+func (p *policy) took(c *Conn, ns int64) {
 	if ns >= slowBurst {
-		p.isSlow(c, preempted)
+		p.isSlow(c)
 		return
 	}
 	if c.burst.slow > 0 {
@@ -49,15 +48,9 @@ func (p *policy) took(c *Conn, ns int64, preempted bool) {
 	}
 }
 
-// isSlow is told of a burst that took long, or from which the watcher had to take the
-// loop.
-func (p *policy) isSlow(c *Conn, preempted bool) {
+func (p *policy) isSlow(c *Conn) {
 	if c.burst.slow == 0 { // a known one says nothing about the others
-		weight := slowWeight
-		if preempted {
-			weight = doubtWeight
-		}
-		p.credit = min(p.credit+weight, slowMost)
+		p.credit = min(p.credit+slowWeight, slowMost)
 	}
 	c.burst.slow = connRecovery
 }

@@ -2,10 +2,7 @@
 
 package conn
 
-import (
-	"fmt"
-	"testing"
-)
+import "testing"
 
 // What adaptive dispatch learns: who has proved slow gets goroutines until it has
 // been quick for a while, and so does everybody while others keep proving slow.
@@ -19,7 +16,7 @@ func TestPolicy(t *testing.T) {
 			if got := p.kind(c); got != want {
 				t.Errorf("mode %d begins with %d, want %d", mode, got, want)
 			}
-			p.isSlow(c, false)
+			p.blocked(c)
 			want = map[Dispatch]workerKind{
 				DispatchInline: inlineWorker, DispatchGoroutine: spawnedWorker, DispatchAdaptive: spawnedWorker, DispatchDirect: spawnedWorker,
 			}[mode]
@@ -28,33 +25,31 @@ func TestPolicy(t *testing.T) {
 			}
 		}
 	})
-	for preempted, weight := range map[bool]int{false: slowWeight, true: doubtWeight} {
-		t.Run(fmt.Sprintf("one slow connection, perhaps preempted %v", preempted), func(t *testing.T) {
-			p, bad, good := policy{}, new(Conn), new(Conn)
-			p.isSlow(bad, preempted)
-			n := 0
-			for p.kind(good) == spawnedWorker {
-				p.took(good, quick, false)
-				n++
-			}
-			if n != weight {
-				t.Errorf("the others have goroutines for %d quick bursts, want %d", n, weight)
-			}
-			if p.kind(bad) != spawnedWorker {
-				t.Error("it is inline again, without having been quick")
-			}
-			for range connRecovery {
-				p.took(bad, quick, false)
-			}
-			if p.kind(bad) != inlineWorker {
-				t.Errorf("it still has goroutines after %d quick bursts", connRecovery)
-			}
-		})
-	}
+	t.Run("one slow connection", func(t *testing.T) {
+		p, bad, good := policy{}, new(Conn), new(Conn)
+		p.blocked(bad)
+		n := 0
+		for p.kind(good) == spawnedWorker {
+			p.took(good, quick)
+			n++
+		}
+		if n != slowWeight {
+			t.Errorf("the others have goroutines for %d quick bursts, want %d", n, slowWeight)
+		}
+		if p.kind(bad) != spawnedWorker {
+			t.Error("it is inline again, without having been quick")
+		}
+		for range connRecovery {
+			p.took(bad, quick)
+		}
+		if p.kind(bad) != inlineWorker {
+			t.Errorf("it still has goroutines after %d quick bursts", connRecovery)
+		}
+	})
 	t.Run("known ones weigh once", func(t *testing.T) {
 		p, bad := policy{}, new(Conn)
 		for range 100 {
-			p.took(bad, slow, false)
+			p.took(bad, slow)
 		}
 		if p.credit != slowWeight {
 			t.Errorf("credit %d of one slow connection, want %d", p.credit, slowWeight)
@@ -63,7 +58,7 @@ func TestPolicy(t *testing.T) {
 	t.Run("bounded", func(t *testing.T) {
 		p := policy{}
 		for range 1000 {
-			p.took(new(Conn), slow, false)
+			p.took(new(Conn), slow)
 		}
 		if p.credit != slowMost {
 			t.Errorf("credit %d, want at most %d", p.credit, slowMost)

@@ -150,7 +150,7 @@ func (c *Conn) Dup() (dup int, err error) {
 	err = c.control("file", func(fd int) (err error) {
 		if dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			c.l.mu.Lock()
-			c.end.duped = true
+			c.end.duped, c.end.prompt = true, false
 			c.l.mu.Unlock()
 		}
 		return err
@@ -184,7 +184,15 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
 
 type rawConn struct{ c *Conn }
 
+// show notes that somebody sees the descriptor, who may set SO_LINGER.
+func (c *Conn) show() {
+	c.l.mu.Lock()
+	c.end.prompt = false
+	c.l.mu.Unlock()
+}
+
 func (r rawConn) Control(f func(fd uintptr)) error {
+	r.c.show()
 	return r.c.control("raw-control", func(fd int) error { f(uintptr(fd)); return nil })
 }
 
@@ -224,6 +232,7 @@ func (r rawConn) Write(f func(fd uintptr) bool) error {
 
 func (r rawConn) until(f func(fd uintptr) bool, op string, wait func() error) error {
 	c := r.c
+	c.show()
 	if op == "raw-read" {
 		// From here on what arrives stays in the socket, for f.
 		c.l.mu.Lock()

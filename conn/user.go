@@ -82,12 +82,11 @@ func (l *loop) newDriver() {
 	go l.drive(l.gen)
 }
 
-// steal takes the loop from a driver that is inside user code. preempted: that may be
-// because its thread was not let run.
-func (l *loop) steal(preempted bool) {
+// steal takes the loop from a driver that is inside user code.
+func (l *loop) steal() {
 	if w := l.running; w != nil {
 		w.leftBehind = true
-		l.policy.isSlow(w.c, preempted)
+		l.policy.blocked(w.c)
 		w.c.hold()
 		w.c.copyOut()
 		w.c.watch()

@@ -34,17 +34,13 @@ type watcher struct {
 
 	lastRan uint64 // of the watcher's goroutine: see sleep
 
-	preempted preempted
-
-	mu     sync.Mutex // of what looks remember
-	seen   []uint64   // userSeq at the last look, 0: was not in user code
-	since  []int64    // and a time when it was not in that user code yet
-	looked int64      // when the last look was
-	alert  int64      // until when to look every millisecond
+	mu    sync.Mutex // of what looks remember
+	seen  []uint64   // userSeq at the last look, 0: was not in user code
+	alert int64      // until when to look every millisecond
 }
 
 func newWatcher(loops []*loop) *watcher {
-	return &watcher{loops: loops, seen: make([]uint64, len(loops)), since: make([]int64, len(loops)), up: make(chan struct{}, 1), quit: make(chan struct{})}
+	return &watcher{loops: loops, seen: make([]uint64, len(loops)), up: make(chan struct{}, 1), quit: make(chan struct{})}
 }
 
 // wake is called by a driver that has found the watcher asleep.
@@ -93,7 +89,6 @@ func (w *watcher) watch() {
 // look visits each loop, and reports whether any is, or may be, inside user code.
 func (w *watcher) look(now int64) (inUser bool) {
 	w.lookAt.Store(now + int64(watchPeriod))
-	count := countPreemptions()
 	for i, l := range w.loops {
 		if !l.mu.TryLock() {
 			// Somebody is at work with the lock: the driver, or one of those who write
@@ -105,15 +100,13 @@ func (w *watcher) look(now int64) (inUser bool) {
 		case l.phase != phaseUser:
 			w.seen[i] = 0
 		case w.seen[i] == l.userSeq:
-			l.steal(w.preempted.since(w.since[i], count))
+			l.steal()
 			w.seen[i], w.alert = 0, now+int64(alertFor)
 		default:
-			w.seen[i], w.since[i], inUser = l.userSeq, w.looked, true
+			w.seen[i], inUser = l.userSeq, true
 		}
 		l.mu.Unlock()
 	}
-	w.preempted.note(now, count)
-	w.looked = now
 	return inUser
 }
 

@@ -290,8 +290,7 @@ func (w *worker) loop() {
 		l.unlockThread()
 		returned = true
 		l.mu.Lock()
-		took := clockNow() - began - w.waited
-		l.policy.took(w.c, took, took >= slowBurst && l.group.watcher.preempted.since(began, countPreemptions()))
+		l.policy.took(w.c, clockNow()-began-w.waited)
 		l.endBurst(w)
 		l.mu.Unlock()
 	}

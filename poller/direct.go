@@ -123,6 +123,8 @@ func mayBlock(e *Entry) bool {
 		return e.Args[3]&unix.MSG_DONTWAIT == 0
 	case unix.SYS_SENDMSG:
 		return e.Args[2]&unix.MSG_DONTWAIT == 0
+	case unix.SYS_CLOSE:
+		return e.Args[5] != promptClose
 	case unix.SYS_EPOLL_CTL, unix.SYS_SHUTDOWN, unix.SYS_GETPPID:
 		return false
 	}

@@ -111,6 +111,17 @@ func (e *Entry) CloseFD(fd int32) {
 	e.Args = [6]uint64{uint64(fd)}
 }
 
+// promptClose is Args[5] of a close, which that call does not have, where it waits for
+// nothing: of a socket without SO_LINGER.
+const promptClose = 1
+
+// CloseSocket records close(fd) of a socket without SO_LINGER, of which Go's scheduler
+// need not be told.
+func (e *Entry) CloseSocket(fd int32) {
+	e.CloseFD(fd)
+	e.Args[5] = promptClose
+}
+
 // Shutdown records shutdown(fd, how).
 func (e *Entry) Shutdown(fd int32, how int) {
 	e.NR, e.Flags = unix.SYS_SHUTDOWN, 0

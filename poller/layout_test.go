@@ -126,6 +126,7 @@ func TestEntries(t *testing.T) {
 		{"sendfile", func(e *Entry) { e.Sendfile(3, 4, off, 1<<40) }, unix.SYS_SENDFILE, [6]uint64{3, 4, addr(unsafe.Pointer(off)), 1 << 40}},
 		{"sendfile at the file's offset", func(e *Entry) { e.Sendfile(3, 4, nil, 9) }, unix.SYS_SENDFILE, [6]uint64{3, 4, 0, 9}},
 		{"close", func(e *Entry) { e.CloseFD(3) }, unix.SYS_CLOSE, [6]uint64{3}},
+		{"close of a socket", func(e *Entry) { e.CloseSocket(3) }, unix.SYS_CLOSE, [6]uint64{3, 0, 0, 0, 0, promptClose}},
 		{"shutdown", func(e *Entry) { e.Shutdown(3, unix.SHUT_WR) }, unix.SYS_SHUTDOWN, [6]uint64{3, 1}},
 		{"epoll_ctl", func(e *Entry) { e.EpollCtl(9, unix.EPOLL_CTL_MOD, 3, ev) }, unix.SYS_EPOLL_CTL, [6]uint64{9, 3, 3, addr(unsafe.Pointer(ev))}},
 	} {

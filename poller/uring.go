@@ -167,7 +167,7 @@ func (u *uring) runOnRing(entries []Entry, from, to int) {
 			s.opcode, s.addr, s.len, s.opFlags = opRecv, e.Args[1], uint32(e.Args[2]), uint32(e.Args[3])
 		case unix.SYS_CLOSE:
 			s.opcode = opClose
-			r.blocker = true
+			r.blocker = r.blocker || mayBlock(e)
 		}
 		if e.Flags&Link != 0 {
 			s.flags = sqeLink
