@@ -4,6 +4,7 @@ package preloadtest
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,23 @@ func benchRedis(command string, pipeline int) benchLoad {
 	}, regexp.MustCompile(`(\d+) requests completed`)}
 }
 
+// ownCommand is ESCA_PRELOAD_COMMAND, a server of files that is none of Debian's, with the port and
+// the directory where it says PORT and SITE.
+func ownCommand(t *testing.T, s *site, port int) []string {
+	t.Helper()
+	argv := strings.Fields(strings.NewReplacer("PORT", strconv.Itoa(port), "SITE", s.dir).Replace(os.Getenv("ESCA_PRELOAD_COMMAND")))
+	if len(argv) == 0 {
+		t.Fatal("no server is named: set ESCA_PRELOAD_COMMAND='PROGRAM ... PORT ... SITE'")
+	}
+	return argv
+}
+
+func benchCommand(size int) benchLoad {
+	return benchLoad{"", "sh", "dash", func(t *testing.T, _ string, s *site, port int) []string {
+		return ownCommand(t, s, port)
+	}, wrk(size), wrkAnswers}
+}
+
 var wrkAnswers = regexp.MustCompile(`(\d+) requests in`)
 
 func wrk(size int) func(addr string) *exec.Cmd {
@@ -68,6 +86,7 @@ func loads() map[string]benchLoad {
 	for _, kib := range benchSizes {
 		m[fmt.Sprintf("nginx-%dk", kib)] = benchNginx(kib<<10, "sendfile on; open_file_cache max=1000;")
 		m[fmt.Sprintf("lighttpd-%dk", kib)] = benchLighttpd(kib << 10)
+		m[fmt.Sprintf("command-%dk", kib)] = benchCommand(kib << 10)
 	}
 	return m
 }
@@ -89,6 +108,8 @@ type side struct {
 }
 
 // TestBench measures one load with and without the library: make preload-bench LOAD=...
+// ESCA_PRELOAD_ROUNDS says how often (20 times of a second a side), and ESCA_PRELOAD_SIDES
+// which executors, without those that join no sends.
 func TestBench(t *testing.T) {
 	name := os.Getenv("ESCA_PRELOAD_BENCH")
 	if name == "" {
@@ -104,19 +125,37 @@ func TestBench(t *testing.T) {
 		t.Fatalf("no load %q: it is one of %s", name, strings.Join(names, ", "))
 	}
 	modes := []mode{{executor: "off"}}
-	for _, m := range executors(t) {
-		modes = append(modes, m, mode{executor: m.executor, apart: true})
+	if only := os.Getenv("ESCA_PRELOAD_SIDES"); only != "" {
+		for _, e := range strings.Split(only, ",") {
+			modes = append(modes, mode{executor: e})
+		}
+	} else {
+		for _, m := range executors(t) {
+			modes = append(modes, m, mode{executor: m.executor, apart: true})
+		}
 	}
-	sides := load.turns(t, modes, 6)
-	fmt.Printf("%s, 50 connections, server and client on a processor each, %d rounds in turns\n", name, len(sides[0].cpu))
-	fmt.Printf("%-12s %12s %24s %12s\n", "", "CPU µs/req", "of off (range)", "req/s")
+	sides := load.turns(t, modes, benchRounds(20))
+	control, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	fmt.Printf("%s, 50 connections, server and client on a processor each, congestion control %s, %d rounds in turns\n",
+		name, strings.TrimSpace(string(control)), len(sides[0].cpu))
+	fmt.Printf("%-12s %12s %30s %10s %16s\n", "", "CPU µs/req", "of off (95 % of the median)", "req/s", "sys_enter/req")
 	for _, d := range sides {
-		fmt.Printf("%-12s %12.2f %8.2f (%.2f - %.2f) %14.0f\n", d.mode, median(d.cpu), median(d.ratio), slices.Min(d.ratio), slices.Max(d.ratio), median(d.rps))
+		low, high := interval(d.ratio)
+		fmt.Printf("%-12s %12.2f %12.3f (%.3f - %.3f) %14.0f %14s\n", d.mode, median(d.cpu), median(d.ratio), low, high, median(d.rps), load.crossings(d))
 	}
 }
 
+// benchRounds is ESCA_PRELOAD_ROUNDS, or n.
+func benchRounds(n int) int {
+	if s, err := strconv.Atoi(os.Getenv("ESCA_PRELOAD_ROUNDS")); err == nil && s > 0 {
+		return s
+	}
+	return n
+}
+
 // turns measures the load with a server for each of the modes, the first of which the
-// others are compared with; rounds: beside one to warm up.
+// others are compared with; rounds: beside one to warm up. Each round has the modes the
+// other way round than the one before, so that what a machine does meanwhile falls on all.
 func (b benchLoad) turns(t *testing.T, modes []mode, rounds int) []*side {
 	t.Helper()
 	path := need(t, b.program, b.pkg)
@@ -134,47 +173,77 @@ func (b benchLoad) turns(t *testing.T, modes []mode, rounds int) []*side {
 		}
 		sides = append(sides, &side{mode: m, p: p, addr: addr})
 	}
+	order := slices.Clone(sides)
 	for round := range rounds + 1 {
-		for _, d := range sides {
+		for _, d := range order {
 			cpu, rps := b.measure(t, d)
-			if round == 0 {
-				continue
+			if round > 0 {
+				d.cpu, d.rps = append(d.cpu, cpu), append(d.rps, rps)
 			}
-			d.cpu, d.rps = append(d.cpu, cpu), append(d.rps, rps)
-			d.ratio = append(d.ratio, cpu/sides[0].cpu[round-1])
-			d.faster = append(d.faster, rps/sides[0].rps[round-1])
+		}
+		slices.Reverse(order)
+	}
+	for _, d := range sides {
+		for i := range d.cpu {
+			d.ratio = append(d.ratio, d.cpu[i]/sides[0].cpu[i])
+			d.faster = append(d.faster, d.rps[i]/sides[0].rps[i])
 		}
 	}
 	return sides
 }
 
-// measure asks one side, once.
-func (b benchLoad) measure(t *testing.T, d *side) (cpu, rps float64) {
-	t.Helper()
+// asked is the command that asks a side, on the second processor.
+func (b benchLoad) asked(d *side) *exec.Cmd {
 	ask := b.ask(d.addr)
 	ask.Args = append([]string{"taskset", "-c", "1"}, ask.Args...)
 	ask.Path, _ = exec.LookPath("taskset")
-	before, began := d.p.ticks(), time.Now()
+	return ask
+}
+
+// measure asks one side, once.
+func (b benchLoad) measure(t *testing.T, d *side) (cpu, rps float64) {
+	t.Helper()
+	ask := b.asked(d)
+	before, began := d.p.cpu(), time.Now()
 	out, err := ask.CombinedOutput()
-	took, used := time.Since(began), d.p.ticks()-before
+	took, used := time.Since(began), d.p.cpu()-before
 	found := b.answers.FindSubmatch(out)
 	if err != nil || found == nil || used == 0 {
 		t.Fatalf("%v: %v\n%s", ask.Args, err, out)
 	}
 	n, _ := strconv.ParseFloat(string(found[1]), 64)
-	return float64(used) * 10000 / n, n / took.Seconds()
+	return float64(used.Nanoseconds()) / 1000 / n, n / took.Seconds()
 }
 
-// ticks is what its processes have used, in hundredths of a second.
-func (p *process) ticks() int {
-	sum := 0
+// crossings are the system calls a request, which perf counts in a round of its own.
+func (b benchLoad) crossings(d *side) string {
+	var pids []string
+	for _, pid := range d.p.pids() {
+		pids = append(pids, strconv.Itoa(pid))
+	}
+	ask := b.asked(d)
+	perf := exec.Command("perf", append([]string{"stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", strings.Join(pids, ","), "--"}, ask.Args...)...)
+	var counted strings.Builder
+	perf.Stderr = &counted
+	out, err := perf.Output()
+	found := b.answers.FindSubmatch(out)
+	calls, err2 := strconv.ParseFloat(strings.Split(counted.String(), ",")[0], 64)
+	if err != nil || err2 != nil || found == nil {
+		return "no perf"
+	}
+	n, _ := strconv.ParseFloat(string(found[1]), 64)
+	return fmt.Sprintf("%.3f", calls/n)
+}
+
+// cpu is what its processes have used, which the scheduler knows to the nanosecond.
+func (p *process) cpu() (sum time.Duration) {
 	for _, pid := range p.pids() {
-		b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-		_, after, _ := strings.Cut(string(b), ") ")
-		if f := strings.Fields(after); len(f) > 12 {
-			user, _ := strconv.Atoi(f[11])
-			system, _ := strconv.Atoi(f[12])
-			sum += user + system
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, file := range threads {
+			b, _ := os.ReadFile(file)
+			ran, _, _ := strings.Cut(string(b), " ")
+			ns, _ := strconv.ParseInt(ran, 10, 64)
+			sum += time.Duration(ns)
 		}
 	}
 	return sum
@@ -182,5 +251,21 @@ func (p *process) ticks() int {
 
 func median(x []float64) float64 {
 	x = slices.Sorted(slices.Values(x))
-	return x[len(x)/2]
+	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
+}
+
+// interval is where the median of what x is drawn from lies with 95 %: between two of x,
+// since how many of them are below it is a matter of tossing coins.
+func interval(x []float64) (low, high float64) {
+	x = slices.Sorted(slices.Values(x))
+	n := len(x)
+	chance, below, k := math.Pow(0.5, float64(n)), 0.0, 0
+	for ; k < (n-1)/2; k++ {
+		if below += chance; below > 0.025 {
+			break
+		}
+		chance *= float64(n-k) / float64(k+1)
+	}
+	k = max(k-1, 0)
+	return x[k], x[n-1-k]
 }
