@@ -7,13 +7,11 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // benchLoad is something that is measured: a server, and who asks it.
@@ -22,30 +20,29 @@ type benchLoad struct {
 	configure          func(t *testing.T, path string, s *site, port int) []string
 	ask                func(addr string) *exec.Cmd
 	answers            *regexp.Regexp // how many there were, in what it prints
+	counts             bool           // it ends by itself, after so many
 }
-
-const benchSeconds = 1
 
 func benchNginx(size int, http string) benchLoad {
 	return benchLoad{"", "nginx", "nginx-light", func(t *testing.T, path string, s *site, port int) []string {
 		return nginxConf(t, path, s, port, "master_process off;", http, "")
-	}, wrk(size), wrkAnswers}
+	}, wrk(size), wrkAnswers, false}
 }
 
 func benchLighttpd(size int) benchLoad {
 	return benchLoad{"", "lighttpd", "lighttpd", func(t *testing.T, path string, s *site, port int) []string {
 		return lighttpdConf(t, path, s, port)
-	}, wrk(size), wrkAnswers}
+	}, wrk(size), wrkAnswers, false}
 }
 
 func benchRedis(command string, pipeline int) benchLoad {
-	n := 100000 * min(pipeline, 8)
+	n := 40000 * min(pipeline, 8)
 	return benchLoad{"", "redis-server", "redis-server", func(t *testing.T, path string, s *site, port int) []string {
 		return []string{path, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}
 	}, func(addr string) *exec.Cmd {
 		_, port, _ := strings.Cut(addr, ":")
 		return exec.Command("redis-benchmark", "-p", port, "-t", command, "-c", "50", "-n", strconv.Itoa(n), "-P", strconv.Itoa(pipeline))
-	}, regexp.MustCompile(`(\d+) requests completed`)}
+	}, regexp.MustCompile(`(\d+) requests completed`), true}
 }
 
 // ownCommand is ESCA_PRELOAD_COMMAND, a server of files that is none of Debian's, with the port and
@@ -62,14 +59,14 @@ func ownCommand(t *testing.T, s *site, port int) []string {
 func benchCommand(size int) benchLoad {
 	return benchLoad{"", "sh", "dash", func(t *testing.T, _ string, s *site, port int) []string {
 		return ownCommand(t, s, port)
-	}, wrk(size), wrkAnswers}
+	}, wrk(size), wrkAnswers, false}
 }
 
 var wrkAnswers = regexp.MustCompile(`(\d+) requests in`)
 
 func wrk(size int) func(addr string) *exec.Cmd {
 	return func(addr string) *exec.Cmd {
-		return exec.Command("wrk", "-t1", "-c50", fmt.Sprintf("-d%ds", benchSeconds), fmt.Sprintf("http://%s/f%d.bin", addr, size))
+		return exec.Command("wrk", "-t1", "-c50", "-d1h", fmt.Sprintf("http://%s/f%d.bin", addr, size))
 	}
 }
 
@@ -109,7 +106,8 @@ type side struct {
 
 // TestBench measures one load with and without the library: make preload-bench LOAD=...
 // ESCA_PRELOAD_ROUNDS says how often (20 times of a second a side), and ESCA_PRELOAD_SIDES
-// which executors, without those that join no sends.
+// which executors, without those that join no sends; ESCA_PRELOAD_NETWORK=machine, that it is not
+// to have a network of its own.
 func TestBench(t *testing.T) {
 	name := os.Getenv("ESCA_PRELOAD_BENCH")
 	if name == "" {
@@ -135,13 +133,11 @@ func TestBench(t *testing.T) {
 		}
 	}
 	sides := load.turns(t, modes, benchRounds(20))
-	control, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
-	fmt.Printf("%s, 50 connections, server and client on a processor each, congestion control %s, %d rounds in turns\n",
-		name, strings.TrimSpace(string(control)), len(sides[0].cpu))
+	fmt.Printf("%s, 50 connections, server and client on a processor each, %s, %d rounds in turns\n", name, network(), len(sides[0].cpu))
 	fmt.Printf("%-12s %12s %30s %10s %16s\n", "", "CPU µs/req", "of off (95 % of the median)", "req/s", "sys_enter/req")
 	for _, d := range sides {
 		low, high := interval(d.ratio)
-		fmt.Printf("%-12s %12.2f %12.3f (%.3f - %.3f) %14.0f %14s\n", d.mode, median(d.cpu), median(d.ratio), low, high, median(d.rps), load.crossings(d))
+		fmt.Printf("%-12s %12.2f %12.3f (%.3f - %.3f) %14.0f %14s\n", d.mode, median(d.cpu), median(d.ratio), low, high, median(d.rps), load.crossings(t, d))
 	}
 }
 
@@ -153,100 +149,26 @@ func benchRounds(n int) int {
 	return n
 }
 
-// turns measures the load with a server for each of the modes, the first of which the
-// others are compared with; rounds: beside one to warm up. Each round has the modes the
-// other way round than the one before, so that what a machine does meanwhile falls on all.
-func (b benchLoad) turns(t *testing.T, modes []mode, rounds int) []*side {
-	t.Helper()
-	path := need(t, b.program, b.pkg)
-	need(t, "wrk", "wrk")
-	var sizes []int
-	for _, kib := range benchSizes {
-		sizes = append(sizes, kib<<10)
-	}
-	s := makeSite(t, sizes...)
-	var sides []*side
-	for _, m := range modes {
-		p, addr := serve(t, m, func(port int) []string { return b.configure(t, path, s, port) })
-		for _, pid := range p.pids() { // the server on the first processor, who asks on the second
-			exec.Command("taskset", "-acp", "0", strconv.Itoa(pid)).Run()
-		}
-		sides = append(sides, &side{mode: m, p: p, addr: addr})
-	}
-	order := slices.Clone(sides)
-	for round := range rounds + 1 {
-		for _, d := range order {
-			cpu, rps := b.measure(t, d)
-			if round > 0 {
-				d.cpu, d.rps = append(d.cpu, cpu), append(d.rps, rps)
-			}
-		}
-		slices.Reverse(order)
-	}
-	for _, d := range sides {
-		for i := range d.cpu {
-			d.ratio = append(d.ratio, d.cpu[i]/sides[0].cpu[i])
-			d.faster = append(d.faster, d.rps[i]/sides[0].rps[i])
-		}
-	}
-	return sides
-}
-
-// asked is the command that asks a side, on the second processor.
-func (b benchLoad) asked(d *side) *exec.Cmd {
-	ask := b.ask(d.addr)
-	ask.Args = append([]string{"taskset", "-c", "1"}, ask.Args...)
-	ask.Path, _ = exec.LookPath("taskset")
-	return ask
-}
-
-// measure asks one side, once.
-func (b benchLoad) measure(t *testing.T, d *side) (cpu, rps float64) {
-	t.Helper()
-	ask := b.asked(d)
-	before, began := d.p.cpu(), time.Now()
-	out, err := ask.CombinedOutput()
-	took, used := time.Since(began), d.p.cpu()-before
-	found := b.answers.FindSubmatch(out)
-	if err != nil || found == nil || used == 0 {
-		t.Fatalf("%v: %v\n%s", ask.Args, err, out)
-	}
-	n, _ := strconv.ParseFloat(string(found[1]), 64)
-	return float64(used.Nanoseconds()) / 1000 / n, n / took.Seconds()
-}
-
 // crossings are the system calls a request, which perf counts in a round of its own.
-func (b benchLoad) crossings(d *side) string {
+func (b benchLoad) crossings(t *testing.T, d *side) string {
 	var pids []string
 	for _, pid := range d.p.pids() {
 		pids = append(pids, strconv.Itoa(pid))
 	}
-	ask := b.asked(d)
-	perf := exec.Command("perf", append([]string{"stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", strings.Join(pids, ","), "--"}, ask.Args...)...)
+	perf := exec.Command("perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", strings.Join(pids, ","))
 	var counted strings.Builder
 	perf.Stderr = &counted
-	out, err := perf.Output()
-	found := b.answers.FindSubmatch(out)
-	calls, err2 := strconv.ParseFloat(strings.Split(counted.String(), ",")[0], 64)
-	if err != nil || err2 != nil || found == nil {
+	if perf.Start() != nil {
 		return "no perf"
 	}
-	n, _ := strconv.ParseFloat(string(found[1]), 64)
-	return fmt.Sprintf("%.3f", calls/n)
-}
-
-// cpu is what its processes have used, which the scheduler knows to the nanosecond.
-func (p *process) cpu() (sum time.Duration) {
-	for _, pid := range p.pids() {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		for _, file := range threads {
-			b, _ := os.ReadFile(file)
-			ran, _, _ := strings.Cut(string(b), " ")
-			ns, _ := strconv.ParseInt(ran, 10, 64)
-			sum += time.Duration(ns)
-		}
+	answers := b.round(t, []*side{d}, 10)[0].answers
+	perf.Process.Signal(os.Interrupt)
+	perf.Wait()
+	calls, err := strconv.ParseFloat(strings.Split(counted.String(), ",")[0], 64)
+	if err != nil {
+		return "no perf"
 	}
-	return sum
+	return fmt.Sprintf("%.3f", calls/answers)
 }
 
 func median(x []float64) float64 {
