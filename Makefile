@@ -125,11 +125,11 @@ preload-soak: ## its tests with SEEDS (default 1000) seeds of short sends: ten m
 	@kmodule/preload/preloadtest/setup
 	ESCA_REQUIRE=preload ESCA_PRELOAD_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 3h ./kmodule/preload/preloadtest
 
-preload-bench: ## CPU of nginx, lighttpd or Redis (LOAD) with and without it, in turns, half a minute
+preload-bench: ## CPU of nginx, lighttpd or Redis (LOAD) with and without it, in turns, a minute
 	@kmodule/preload/preloadtest/setup
 	@ESCA_PRELOAD_BENCH=$${LOAD:-nginx-1k} $(GO) test -count=1 -timeout 8m -run TestBench -v ./kmodule/preload/preloadtest
 
-preload-paper: ## the ESCA paper's figures 9, 10, 12, 13 and Redis beside ours, in six minutes
+preload-paper: ## the ESCA paper's figures 9, 10, 12, 13 and Redis beside ours, in five minutes
 	@kmodule/preload/preloadtest/setup
 	@ESCA_PRELOAD_PAPER=1 $(GO) test -count=1 -timeout 15m -run TestPaper -v ./kmodule/preload/preloadtest
 

@@ -217,7 +217,7 @@ func TestTrapEnvironmentOverwritten(t *testing.T) {
 // a stream of stdio, the fortified variants, SCM_RIGHTS, kernel TLS and so on.
 func TestTrapOvertaken(t *testing.T) {
 	by := strings.Fields(`dup dupfd fdopen dprintf sendmmsg splice syscall fork-exec vfork-exec rights rights-mmsg
-		siocoutq nodelay ulp soerror blocking poll select nanosleep condition semaphore fork vfork spawn system number close_range exec`)
+		siocoutq nodelay ulp soerror cork blocking poll select nanosleep condition semaphore fork vfork spawn system number close_range exec`)
 	for _, m := range executors(t) {
 		t.Run(m.String(), func(t *testing.T) {
 			p, addr := traps(t, m)
