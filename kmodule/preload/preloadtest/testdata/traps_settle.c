@@ -160,7 +160,9 @@ static bool waits(struct conn *c, const char *how)
 	if (!strcmp(how, "soerror"))
 		return !getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &n, &len);
 	if (!strcmp(how, "cork")) {	/* which is read as it was set */
-		n = 1;
+		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &n, &len))
+			return false;
+		n = 1;	/* with nothing recorded any more */
 		return !setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &n, len) && !getsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &n, &len) &&
 		       n-- == 1 && !setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &n, len);
 	}
