@@ -132,7 +132,7 @@ preload-bench: ## CPU of nginx, lighttpd or Redis (LOAD) with and without it, in
 	@kmodule/preload/preloadtest/setup
 	@ESCA_PRELOAD_BENCH=$${LOAD:-nginx-1k} $(GO) test -count=1 -timeout 8m -run TestBench -v ./kmodule/preload/preloadtest
 
-preload-paper: ## the ESCA paper's figures 9, 10, 12, 13 and Redis beside ours, in four minutes
+preload-paper: ## the ESCA paper's figures 9, 10, 12, 13 and Redis beside ours, in five minutes
 	@kmodule/preload/preloadtest/setup
 	@ESCA_PRELOAD_PAPER=1 $(GO) test -count=1 -timeout 15m -run TestPaper -v ./kmodule/preload/preloadtest
 

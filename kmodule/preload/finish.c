@@ -60,6 +60,10 @@ void finish(struct table *t, struct record *r)
 		*f = r->was;	/* it is still open, and so the number ours */
 	}
 	f->rec = NULL;
+	if (r->calls > 1)
+		f->lone = 0;
+	else if (r->calls && f->lone < LONE)
+		f->lone++;
 	if (r->ctl >= 0) {
 		if (e[r->ctl].ret && f->want.in && ret >= 0 && !r->closing)
 			ret = e[r->ctl].ret;

@@ -34,9 +34,11 @@
 
 #define SMALL_SEND	4096	/* bytes of a send that is copied */
 #define SMALL_FILE	8192	/* bytes of a file that are read behind a header */
+#define JOINED_FILE	65536	/* bytes of a file that leaves with its header, if the program does not ask for that */
 #define MOST_QUEUED	65536	/* bytes recorded of a descriptor */
 #define SPANS		8	/* pieces of memory that they lie in */
 #define RECORDS		256	/* descriptors in a turn */
+#define LONE		8	/* turns of one send, after which it is not recorded */
 #define ENTRIES		(RECORDS * (SPANS + 3))
 #define ARENA		(1 << 20)
 #define LINGER_MS	30000	/* without progress, and a closed socket is given up */
@@ -75,11 +77,13 @@ struct fd {
 	uint8_t kind;
 	uint8_t flags;
 	uint8_t shut;		/* how + 1 of a shutdown that covers writing */
-	bool cork;		/* TCP_CORK as the program has set it, */
+	uint8_t cork;		/* TCP_CORK as the program has set it; 2: a file has left under it; */
 	bool corked;		/* and as the kernel knows it */
 	uint8_t dry;		/* receives that found nothing since it was recorded */
+	uint8_t lone;		/* turns since a send was joined to another */
 	int err;		/* to be said at the next call */
 	int ep;			/* the set it is in, or -1 */
+	uint32_t round;		/* of its table, when something was last sent unrecorded */
 	struct reg want;	/* its registration as the program believes it, */
 	struct reg known;	/* and as the kernel knows it */
 	struct table *owner;	/* of a set: its waiter's; of a stream: which holds the rest */
@@ -94,6 +98,7 @@ struct record {
 	bool closing;
 	uint8_t shut;		/* how + 1 */
 	uint8_t nspans, nsends;
+	uint32_t calls;		/* those that its sends are made of, and what follows them at once */
 	int16_t ctl, send, shutdown, close;	/* its entries, or -1 */
 	uint32_t bytes;
 	struct epoll_event ev;
@@ -127,6 +132,7 @@ struct table {
 	pthread_mutex_t lock;
 	bool used;
 	int nrecs;
+	uint32_t round;		/* turns, those with nothing recorded too */
 	size_t fill;
 	struct record rec[RECORDS];
 	char *arena;
@@ -220,6 +226,7 @@ void lock_table(struct table *t);
 void unlock_table(struct table *t);
 bool in_hand(const struct fd *f);
 bool recordable(const struct fd *f);
+bool passes(struct fd *f, bool joins);
 struct record *record_of(struct fd *f, int fd);
 char *room(struct table *t, struct fd *f, int fd, size_t n);
 void append(struct table *t, struct fd *f, size_t n, bool more);

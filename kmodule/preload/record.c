@@ -155,6 +155,25 @@ bool recordable(const struct fd *f)
 	return in_hand(f) && f->want.in && !f->shut;
 }
 
+/*
+ * Whether a send on it is better made at once, by an executor that joins sends and saves
+ * nothing else: for some turns there was but one in each. A second one in a turn, which @joins the
+ * first, ends that.
+ * Only the thread that waits for it records it, so no lock is needed to see that nothing is.
+ * What faults are put into must be recorded.
+ */
+bool passes(struct fd *f, bool joins)
+{
+	if (likely(f->lone < LONE) || executor->batches || faulty || f->rec || f->cork || !recordable(f))
+		return false;
+	if (joins && f->round == thr.table->round) {
+		f->lone = 0;
+		return false;
+	}
+	f->round = thr.table->round;
+	return true;
+}
+
 /* This turn's record of a descriptor that is recordable. */
 struct record *record_of(struct fd *f, int fd)
 {
@@ -169,7 +188,7 @@ struct record *record_of(struct fd *f, int fd)
 	r->fd = fd;
 	r->more = r->closing = false;
 	r->shut = r->nspans = 0;
-	r->bytes = 0;
+	r->bytes = r->calls = 0;
 	f->rec = r;
 	f->dry = 0;
 	__atomic_store_n(&f->owner, t, __ATOMIC_RELEASE);
@@ -215,6 +234,7 @@ void append(struct table *t, struct fd *f, size_t n, bool more)
 	t->fill += n;
 	r->bytes += n;
 	r->more = more;
+	r->calls++;
 	t->stats.calls++;
 	t->stats.bytes += n;
 }

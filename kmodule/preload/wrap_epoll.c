@@ -178,6 +178,7 @@ static long turn(struct table *t, int ep, struct epoll_event *ev, int max, int m
 {
 	long n = -ENOSYS;
 
+	t->round++;
 	if (!t->nrecs && !t->backlogs)
 		return n;
 	begin();

@@ -118,6 +118,7 @@ static long send_behind(struct table *t, struct fd *f, int fd, const struct msgh
 	memcpy(v + r->nspans, msg->msg_iov, msg->msg_iovlen * sizeof(*v));
 	m.msg_iovlen = r->nspans + msg->msg_iovlen;
 	cork_now(f, fd);
+	f->lone = 0;
 	t->stats.direct++;
 	ret = send_now(t, fd, &m, flags & MSG_MORE);
 	r->bytes = 0;
@@ -183,6 +184,8 @@ static bool send_stream(int fd, const struct msghdr *msg, int flags, ssize_t *re
 		before_wait(fd);
 		return false;
 	}
+	if (passes(f, true))
+		return false;
 	t = stream_lock(f);
 	r = -obstacle(t, f, fd);
 	if (!r && !take(t, f, fd, msg, flags, &r)) {
@@ -331,32 +334,58 @@ static bool take_file(struct table *t, struct fd *f, int out, int in, off_t *off
 }
 
 /*
- * The header first, which says that more comes. The file goes by the kernel, and
- * without a lock, since that may wait for a disk.
+ * The header first, which says that more comes, so that a cork that was noted is not
+ * needed. Ahead of many segments it gains nothing, and a sender that paces them by what it has
+ * measured goes slower without the small one. The file goes by the kernel, and without a lock, since that may
+ * wait for a disk.
  */
-static long ahead_of_file(struct table *t, struct fd *f, int out, bool *pushed)
+static long ahead_of_file(struct table *t, struct fd *f, int out, size_t n, bool *joined)
 {
-	bool header = f->rec && f->owner == t && f->rec->bytes && coalesce;
+	uint8_t cork = f->cork;
 	long ret;
 
-	if (header)
+	*joined = f->rec && f->owner == t && f->rec->bytes && coalesce && (n <= JOINED_FILE || cork);
+	if (*joined) {
 		f->rec->more = true;
+		f->rec->calls++;
+		if (cork == 1)
+			f->cork = 0;
+	}
 	settle(t, f);
+	f->cork = cork;
 	ret = -obstacle(t, f, out);
-	cork_now(f, out);
-	*pushed = !header || f->corked;
+	if (!*joined || cork > 1 || ret)
+		cork_now(f, out);
+	else if (cork)
+		f->cork = 2;
 	if (t)
 		t->stats.direct++;
 	return ret;
 }
 
+/*
+ * Not all of the file has come behind the header. What else is corked needs the cork;
+ * without one, a header that nothing has followed must not wait for more.
+ */
+static void file_is_short(struct fd *f, int out, bool none)
+{
+	struct table *t = stream_lock(f);
+	int cork = 0;
+
+	if (f->cork)
+		cork_now(f, out);
+	else if (none)
+		raw(SYS_setsockopt, out, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+	stream_unlock(t);
+}
+
 EXPORT ssize_t sendfile(int out, int in, off_t *off, size_t n)
 {
 	struct fd *f = stream_of(out);
-	bool taken, pushed = true;
+	bool taken, joined = false;
 	struct table *t;
-	int cork = 0;
 	long ret;
+	int err;
 
 	if (bypass())
 		return REAL(sendfile)(out, in, off, n);
@@ -367,17 +396,22 @@ EXPORT ssize_t sendfile(int out, int in, off_t *off, size_t n)
 			flush_mine();
 		return REAL(sendfile)(out, in, off, n);
 	}
+	if (passes(f, n <= JOINED_FILE))
+		return REAL(sendfile)(out, in, off, n);
 	t = stream_lock(f);
 	ret = -obstacle(t, f, out);
 	taken = ret || take_file(t, f, out, in, off, n, &ret);
 	if (!taken)
-		ret = ahead_of_file(t, f, out, &pushed);
+		ret = ahead_of_file(t, f, out, n, &joined);
 	stream_unlock(t);
 	if (taken || ret)
 		return ret < 0 ? broken(-ret, 0) : ret;
 	ret = REAL(sendfile)(out, in, off, n);
-	if (ret <= 0 && !pushed)	/* nothing has come behind the header */
-		raw(SYS_setsockopt, out, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+	if (joined && ret < (ssize_t)n) {
+		err = errno;
+		file_is_short(f, out, ret <= 0);
+		errno = err;
+	}
 	return ret;
 }
 

@@ -81,13 +81,14 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
  * TCP_CORK is only noted while nothing has been sent under it: what is corked and
  * recorded leaves in one send, which needs none.
  */
-static bool take_cork(struct fd *f, int fd, bool on)
+static bool take_cork(struct fd *f, bool on)
 {
 	struct table *t = stream_lock(f);
 	bool taken = recordable(f) && !f->corked && coalesce;
 
 	if (taken) {
-		record_of(f, fd);
+		if (f->rec)
+			f->rec->calls++;
 		t->stats.corks++;
 	} else {
 		settle(t, f);
@@ -105,7 +106,7 @@ EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t 
 	if (!f || bypass())
 		return REAL(setsockopt)(fd, level, name, value, len);
 	if (level == IPPROTO_TCP && name == TCP_CORK && len == sizeof(int) && value && !(f->flags & F_CLOSED) && !f->err) {
-		if (take_cork(f, fd, *(const int *)value))
+		if (take_cork(f, *(const int *)value))
 			return 0;
 		return REAL(setsockopt)(fd, level, name, value, len);
 	}
@@ -134,6 +135,8 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 		err = f->err;
 		f->err = 0;
 	}
+	if (level == IPPROTO_TCP && name == TCP_CORK)
+		cork_now(f, fd);
 	stream_unlock(t);
 	if (!err)
 		return REAL(getsockopt)(fd, level, name, value, len);

@@ -26,6 +26,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	ownNetwork()
 	if s, err := strconv.Atoi(os.Getenv("ESCA_PRELOAD_SEEDS")); err == nil && s > 0 {
 		seeds = s
 	}

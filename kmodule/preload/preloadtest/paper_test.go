@@ -5,7 +5,6 @@ package preloadtest
 import (
 	"fmt"
 	"os"
-	"slices"
 	"testing"
 )
 
@@ -37,22 +36,24 @@ func TestPaper(t *testing.T) {
 		t.Skip("measures, and tests nothing: make preload-paper")
 	}
 	modes := append([]mode{{executor: "off"}}, executors(t)...)
+	fmt.Printf("In %s; of each ratio the median of %d rounds, and where it lies with 95 %%\n", network(), benchRounds(10))
 	for _, f := range figures {
 		fmt.Printf("\nFigure %s. The paper: %s\n%-14s", f.name, f.paper, "")
 		for _, m := range modes {
-			fmt.Printf(" %26s", m)
+			fmt.Printf(" %39s", m)
 		}
 		fmt.Println()
 		for _, name := range f.loads {
 			t.Run(name, func(t *testing.T) {
 				fmt.Printf("%-14s", name)
-				for _, d := range benchLoads[name].turns(t, modes, 3) {
+				for _, d := range benchLoads[name].turns(t, modes, benchRounds(10)) {
 					if d.executor == "off" {
-						fmt.Printf(" %20.0f req/s", median(d.rps))
+						fmt.Printf(" %33.0f req/s", median(d.rps))
 						continue
 					}
-					fmt.Printf(" %+5.0f %% (%+.0f to %+.0f), CPU %.2f", 100*(median(d.faster)-1), 100*(slices.Min(d.faster)-1),
-						100*(slices.Max(d.faster)-1), median(d.ratio))
+					slow, fast := interval(d.faster)
+					low, high := interval(d.ratio)
+					fmt.Printf("  %+4.0f %% (%+.0f to %+.0f), CPU %.2f (%.2f-%.2f)", 100*(median(d.faster)-1), 100*(slow-1), 100*(fast-1), median(d.ratio), low, high)
 				}
 				fmt.Println()
 			})

@@ -159,6 +159,13 @@ static bool waits(struct conn *c, const char *how)
 		return setsockopt(c->fd, IPPROTO_TCP, TCP_ULP, "tls", 3) <= 0;
 	if (!strcmp(how, "soerror"))
 		return !getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &n, &len);
+	if (!strcmp(how, "cork")) {	/* which is read as it was set */
+		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &n, &len))
+			return false;
+		n = 1;	/* with nothing recorded any more */
+		return !setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &n, len) && !getsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &n, &len) &&
+		       n-- == 1 && !setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &n, len);
+	}
 	if (!strcmp(how, "blocking"))
 		return !fcntl(c->fd, F_SETFL, 0) && !fcntl(c->fd, F_SETFL, O_NONBLOCK);
 	if (!strcmp(how, "poll"))
