@@ -9,7 +9,7 @@ PKGS     := github.com/escahttp/esca/... # of all modules that go.work ties
 MODULES  := $(shell sed -n 's/^\t\(\.[^ ]*\)$$/\1/p' go.work)
 LINKED   := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers test-browser overload soak bench bench-quick dist test-dist test-deb test-image clean \
+.PHONY: help run build test setup cross lint fmt tidy fuzz cover nettest test-peers test-browser overload soak bench bench-quick dist test-dist test-deb test-deb-vm test-image clean \
   kmod kmod-load kmod-unload kmod-dkms kmod-lint test-vm test-peers-vm test-vm-debug test-vm-cost preload preload-install preload-soak preload-bench preload-paper
 
 help:        ## this list
@@ -112,8 +112,11 @@ dist:        ## a release in bin/dist: programs, SBOMs, Debian packages, checksu
 test-dist:   ## that a release built twice, in two places, is the same bytes (some minutes)
 	GO=$(GO) cmd/escahttp/deploy/test-dist
 
-test-deb:    ## its Debian packages in a clean chroot: install, serve, build the module, remove (root)
-	GO=$(GO) cmd/escahttp/deploy/test-deb
+test-deb: dist test-deb-vm ## its Debian packages in a clean chroot and in a VM: install, serve, build the module, remove (root)
+	cmd/escahttp/deploy/test-deb bin/dist
+
+test-deb-vm: dist ## the half of it in a VM, under systemd (root)
+	cmd/escahttp/deploy/test-deb-vm bin/dist
 
 test-image:  ## the image of cmd/escahttp/deploy/Dockerfile, built by buildah, and a container of it (root)
 	GO=$(GO) cmd/escahttp/deploy/test-image

@@ -87,6 +87,7 @@ func TestAcceptWithoutDescriptors(t *testing.T) {
 		{"unix, more loops", "unix", 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // as each is a process of its own
 			sfInChild(t, func(t *testing.T) { sfExhausted(t, tt.network, tt.loops) })
 		})
 	}

@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log"
@@ -31,6 +32,7 @@ type world struct {
 	sent   []byte // taken by the kernel
 	writes int
 	most   int  // of them
+	calls  int  // that the kernel has been asked to make
 	shut   bool // our stream has ended
 	added  bool // the descriptor is in the epoll
 	closed bool // the descriptor is closed
@@ -88,6 +90,7 @@ func (b worldBackend) transfer(want uint64) int64 {
 
 func (b worldBackend) Call(e *poller.Entry) {
 	w := b.world
+	w.calls++
 	if e.NR == poller.Nop {
 		e.Ret = 0
 		return
@@ -157,15 +160,33 @@ func (w *world) burst() bool {
 	return true
 }
 
-// key tells states apart, as far as they differ in what can come of them.
-func (w *world) key() string {
+// state is what tells states apart, as far as they differ in what can come of them.
+type state struct {
+	phase                                         phase
+	in                                            inState
+	out                                           outState
+	end                                           endState
+	fin                                           finState
+	more, hup, locked, armed, told, late          bool
+	abort, limited, timed, dirty, watched, paused bool
+	added, shut, closed, allSent                  bool
+	backlog, pending, toServe, writes             int
+	table                                         [8]struct{ nr, flags uint32 }
+}
+
+func (w *world) state() state {
 	in, o, e := &w.c.in, &w.c.out, &w.c.end
-	entries := ""
-	for i := range w.l.table.n {
-		entries += fmt.Sprint(w.l.sh.Entries[i].NR, w.l.sh.Entries[i].Flags, " ")
+	s := state{
+		phase: w.l.phase, in: in.state, out: o.state, end: e.state, fin: o.fin,
+		more: in.more, hup: in.hup, locked: o.locked, armed: o.armed, told: o.told, late: w.c.wdl != 0,
+		abort: e.abort, limited: e.limit != 0, timed: w.c.timer.i != 0, dirty: w.c.isDirty, watched: w.c.watched, paused: w.c.burst.paused,
+		added: w.added, shut: w.shut, closed: w.closed, allSent: len(w.sent) == len(w.wrote),
+		backlog: len(o.backlog), pending: w.c.pending(), toServe: len(w.l.toServe), writes: w.writes,
 	}
-	return fmt.Sprint(w.l.phase, in.state, in.more, in.hup, o.state, o.fin, o.locked, o.armed, o.told, len(o.backlog), w.c.pending(), w.c.wdl != 0,
-		e.state, e.abort, e.limit != 0, w.c.timer.i != 0, w.c.isDirty, w.c.watched, w.c.burst.paused, w.added, len(w.l.toServe), w.writes, w.shut, w.closed, len(w.sent) == len(w.wrote), entries)
+	for i := range w.l.table.n {
+		s.table[i].nr, s.table[i].flags = w.l.sh.Entries[i].NR, w.l.sh.Entries[i].Flags
+	}
+	return s
 }
 
 // check is what holds in every state.
@@ -176,7 +197,7 @@ func (w *world) check() {
 			w.errorf(what, args...)
 		}
 	}
-	is(strings.HasPrefix(string(w.wrote), string(w.sent)), "what was sent is not what was written, in order")
+	is(bytes.HasPrefix(w.wrote, w.sent), "what was sent is not what was written, in order")
 	switch o.state {
 	case outEmpty:
 		is(o.entry < 0 && len(o.backlog) == 0, "empty, and has bytes")
@@ -213,7 +234,9 @@ func (w *world) settle() {
 	if w.c.out.locked {
 		w.c.unlockOutput()
 	}
-	for range 30 {
+	// Until nothing has come of two rounds: then nothing would of a third.
+	for quiet, n := 0, 0; quiet < 2 && n < 30; n++ {
+		before, calls := w.state(), w.calls
 		if w.l.phase == phaseCrossing {
 			w.backend().Run(w.l.table.n)
 			w.l.phase = phaseAwake
@@ -227,6 +250,9 @@ func (w *world) settle() {
 		w.l.queueDirty()
 		w.l.flush()
 		w.check()
+		if quiet++; w.calls != calls || w.state() != before {
+			quiet = 0
+		}
 	}
 	o, e := &w.c.out, &w.c.end
 	switch {
@@ -316,9 +342,13 @@ func walk(t *testing.T, fresh bool, mostWrites, least int) {
 		}
 		return s
 	}
-	known := map[string]bool{}
+	type pair struct {
+		state outState
+		event int
+	}
+	known := map[state]bool{}
 	todo := []path{{}}
-	met := map[string]bool{}
+	met := map[pair]bool{}
 	for tried := 0; len(todo) > 0; tried++ {
 		p := todo[0]
 		todo = todo[1:]
@@ -335,10 +365,10 @@ func walk(t *testing.T, fresh bool, mostWrites, least int) {
 				w.fate = fate
 				continue
 			}
-			met[fmt.Sprint(from, evs[i].name)] = true
+			met[pair{from, i}] = true
 			w.check()
 			q := append(append(path{}, p...), i)
-			key := w.key()
+			key := w.state()
 			isNew := !known[key]
 			if len(w.errors) == 0 && isNew {
 				w.settle()

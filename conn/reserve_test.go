@@ -22,6 +22,7 @@ func TestAcceptKeepsAReserve(t *testing.T) {
 	for _, loops := range []int{1, 2} {
 		for _, way := range []string{"Accept", "Serve"} {
 			t.Run(fmt.Sprintf("%s, %d loops", way, loops), func(t *testing.T) {
+				t.Parallel() // as each is a process of its own
 				sfInChild(t, func(t *testing.T) { sfReserve(t, way == "Serve", loops) })
 			})
 		}

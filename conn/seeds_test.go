@@ -28,15 +28,23 @@ const patience = 30 * time.Second
 // streamLen is how much each side of a connection sends.
 const streamLen = 300_000
 
-// streamOf is what a side sends: every stretch differs, from every other
-// connection's as well.
-func streamOf(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 1))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
+// noise is what streams are cut from: to make each anew would take longer than to send it.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, longestStream+differentStreams)
+	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
+})
+
+const (
+	longestStream    = 16 << 20
+	differentStreams = 4 << 20
+)
+
+// streamOf is what a side sends, not to be written to: every stretch differs, from every
+// other connection's as well. The beginning of a longer one is the shorter one.
+func streamOf(seed uint64, n int) []byte {
+	at := seed * 0x9e3779b97f4a7c15 >> 42 // of differentStreams
+	return noise()[at:][:n:n]
 }
 
 // TestSeeds has streams cross connections whose backend is faulty, one seed after

@@ -124,13 +124,10 @@ func TestWritesAreWhole(t *testing.T) {
 							if tt.oneInSo > 0 && r.IntN(tt.oneInSo) == 0 {
 								most = tt.big
 							}
-							b := make([]byte, header+r.IntN(max(most, 1)))
+							b := append(make([]byte, header), bytes.Repeat([]byte{byte(who*tt.each + i)}, r.IntN(max(most, 1)))...)
 							b[0] = byte(who)
 							binary.BigEndian.PutUint32(b[1:], uint32(i))
 							binary.BigEndian.PutUint32(b[5:], uint32(len(b)-header))
-							for j := header; j < len(b); j++ {
-								b[j] = byte(who*tt.each + i)
-							}
 							s.write(c, b, len(b))
 						}
 					}

@@ -301,6 +301,7 @@ func TestGnetShutdowns(t *testing.T) {
 					c := r.dial(0)
 					c.Write([]byte("x"))
 					mustEndSomehow(c)
+					c.Close() // what was not read of it is waited for, as long as it may send more
 				}
 				r.ended()
 				r.until(-1, "boot shutdown")

@@ -348,6 +348,7 @@ func TestH2Shutdown(t *testing.T) {
 		release <- true
 		expect(t, "status", f.status(id), "200")
 		f.closed()
+		f.Close() // what it has sent in vain is read away until it does
 		if err := wait(t, done, "Shutdown"); err != nil {
 			t.Error(err)
 		}
