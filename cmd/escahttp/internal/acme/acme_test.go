@@ -39,7 +39,7 @@ func TestNew(t *testing.T) {
 		err string
 	}{
 		{Options{Dir: d + "/file/x"}, "certificates cannot be kept"},
-		{Options{Dir: d + "/a", ServerCA: d + "/nope"}, "the authority's own certificate: open"},
+		{Options{Dir: d + "/a", ServerCA: d + "/nope"}, "--acme-server-ca: open"},
 		{Options{Dir: d + "/a", ServerCA: d + "/file"}, "holds no certificate"},
 	} {
 		if _, err := New(tt.o); err == nil || !strings.Contains(err.Error(), tt.err) {
