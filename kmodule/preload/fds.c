@@ -119,7 +119,7 @@ void fd_private(int fd)
 
 /*
  * Whether a call on it may wait for somebody, who may wait for what is recorded.
- * That something never does is remembered.
+ * That something never does is remembered. A file is asked for first: servers open one a request.
  */
 bool may_block(int fd)
 {
@@ -129,11 +129,15 @@ bool may_block(int fd)
 
 	if (f && (f->kind == FD_QUIET || (f->kind == FD_STREAM && f->flags & F_NONBLOCK)))
 		return false;
-	flags = raw(SYS_fcntl, fd, F_GETFL);
-	if (flags < 0)
+	if (raw(SYS_fstat, fd, &st) < 0)
 		return false;
-	if (!(flags & O_NONBLOCK) && (raw(SYS_fstat, fd, &st) || !S_ISREG(st.st_mode)))
-		return true;
+	if (!S_ISREG(st.st_mode)) {
+		flags = raw(SYS_fcntl, fd, F_GETFL);
+		if (flags < 0)
+			return false;
+		if (!(flags & O_NONBLOCK))
+			return true;
+	}
 	if (f && f->kind == FD_UNKNOWN) {
 		raise_high(fd);
 		f->kind = FD_QUIET;

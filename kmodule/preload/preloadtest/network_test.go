@@ -27,8 +27,13 @@ func ownNetwork() {
 	}
 	os.Setenv(networkVar, "machine")
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	before, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil || unix.Unshare(unix.CLONE_NEWNET) != nil {
+	if err != nil {
+		return
+	}
+	defer before.Close()
+	if unix.Unshare(unix.CLONE_NEWNET) != nil {
 		return
 	}
 	if exec.Command("ip", "link", "set", "lo", "up").Run() == nil {
@@ -41,7 +46,6 @@ func ownNetwork() {
 		fmt.Fprintln(os.Stderr, syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
 	}
 	unix.Setns(int(before.Fd()), unix.CLONE_NEWNET)
-	runtime.UnlockOSThread()
 }
 
 // network says what is measured in.

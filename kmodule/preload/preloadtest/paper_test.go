@@ -29,7 +29,7 @@ func of(server string, kib ...int) (names []string) {
 }
 
 // TestPaper remakes those figures, with and without the library in turns: make
-// preload-paper. Figures 8 and 11 are Mongoose's, which Debian does not have as a server;
+// preload-paper. Figures 8 and 11 are Mongoose's, which Debian does not have as a server (TestBench measures one that is at hand);
 // figure 14 is bench's (degree/pinned).
 func TestPaper(t *testing.T) {
 	if os.Getenv("ESCA_PRELOAD_PAPER") == "" {
