@@ -21,7 +21,6 @@ import (
 
 	"github.com/quic-go/quic-go"
 	qhttp3 "github.com/quic-go/quic-go/http3"
-	"golang.org/x/net/http2"
 )
 
 // overQUIC returns a client of HTTP/3 that asks for the certificate of name.
@@ -162,7 +161,7 @@ func TestHTTP3IsAnnounced(t *testing.T) {
 	_, port, _ := net.SplitHostPort(p.addr)
 	cfg := &tls.Config{InsecureSkipVerify: true}
 	one := &http.Transport{TLSClientConfig: cfg.Clone(), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
-	two := &http2.Transport{TLSClientConfig: cfg.Clone()}
+	two := &http.Transport{TLSClientConfig: cfg.Clone(), ForceAttemptHTTP2: true}
 	defer one.CloseIdleConnections()
 	defer two.CloseIdleConnections()
 	for proto, rt := range map[string]http.RoundTripper{"HTTP/1.1": one, "HTTP/2.0": two} {
