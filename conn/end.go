@@ -122,9 +122,10 @@ func (c *Conn) finishNow() bool {
 	case o.state == outEmpty, o.state == outFailed && o.entry < 0:
 		l.makeRoom(1, 0)
 	case o.state == outQueued && int(o.entry) == t.n-1 && t.n < len(t.entries) && !c.end.duped:
-		e := &t.entries[o.entry]
-		e.Flags |= poller.Link     // if it is short, the close is cancelled
-		e.Args[3] |= unix.MSG_MORE // the end of the stream leaves in the same segment
+		// Not with MSG_MORE, which would have the end leave in the same segment: of input
+		// that comes before the close the kernel makes a reset, and what was held back
+		// would be lost with it.
+		t.entries[o.entry].Flags |= poller.Link // if it is short, the close is cancelled
 	default:
 		return false
 	}
