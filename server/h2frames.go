@@ -125,12 +125,12 @@ func (c *h2conn) takeSettings(f *http2.SettingsFrame) error {
 					return http2.ConnectionError(http2.ErrCodeFlowControl)
 				}
 			}
-			c.sendRests()
 			c.wake()
 		}
 		return nil
 	})
 	c.fr.WriteSettingsAck()
+	c.sendRests() // behind it, which says that the client's windows are known
 	return err
 }
 
