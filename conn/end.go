@@ -122,10 +122,8 @@ func (c *Conn) finishNow() bool {
 	case o.state == outEmpty, o.state == outFailed && o.entry < 0:
 		l.makeRoom(1, 0)
 	case o.state == outQueued && int(o.entry) == t.n-1 && t.n < len(t.entries) && !c.end.duped:
-		// Not with MSG_MORE, which would have the end leave in the same segment: of input
-		// that comes before the close the kernel makes a reset, and what was held back
-		// would be lost with it.
 		t.entries[o.entry].Flags |= poller.Link // if it is short, the close is cancelled
+		c.endWithLastSend()
 	default:
 		return false
 	}
@@ -143,6 +141,22 @@ func (c *Conn) finishNow() bool {
 		e.CloseFD(c.fd)
 	}
 	return true
+}
+
+// endWithLastSend has the end of our stream leave in the segment of the last send, which
+// is the last entry. It is a shutdown that ends it, as a close may not: had something come
+// meanwhile, the kernel would reset the connection and drop what waits for more; and
+// a duplicate that nobody has told us of, as of a process about to be executed, would have
+// that wait. Who has been given the descriptor may have such a duplicate to go on with.
+func (c *Conn) endWithLastSend() {
+	l, t := c.l, &c.l.table
+	if !c.end.prompt || c.from.network == "unix" || t.n+2 > len(t.entries) {
+		return
+	}
+	t.entries[c.out.entry].Args[3] |= unix.MSG_MORE
+	e := l.record(nil) // if it fails the connection is gone already, and the close is recorded again
+	e.Shutdown(c.fd, unix.SHUT_WR)
+	e.Flags |= poller.Link
 }
 
 // advanceEnd takes a closed connection a step further. Not while the driver is away,

@@ -121,6 +121,10 @@ func (b worldBackend) Call(e *poller.Entry) {
 		}
 		w.added = true
 	case unix.SYS_SHUTDOWN:
+		if w.reset {
+			e.Ret = -int64(unix.ENOTCONN)
+			return
+		}
 		w.shut = true
 	case unix.SYS_CLOSE:
 		w.closed = true
@@ -320,7 +324,8 @@ func (w *world) begin(fresh bool, mostWrites int) {
 	l.be = w.backend()
 	l.conns, l.dirty, l.timers, l.phase, l.table.n, l.table.used = nil, nil, timers{}, phaseAwake, 0, 0
 	l.now = clockNow()
-	w.c = l.register(33, sockaddr{}, nil, fresh)
+	w.c = l.register(33, sockaddr{}, &origin{network: "tcp"}, fresh)
+	w.c.end.prompt = true
 	l.flush()
 }
 

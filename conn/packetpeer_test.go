@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -275,6 +276,61 @@ func TestPacketPeersAndConnections(t *testing.T) {
 		p.Close()
 	}
 	ln.Wait()
+}
+
+// Who asks on a connection while many PacketPeers have much to receive waits for some of
+// it, not for all.
+func TestPacketPeersLetConnectionsGoOn(t *testing.T) {
+	var received, before atomic.Int64
+	asked := make(chan struct{})
+	ln := served(t, serveFunc{serve: func(c *conn.Conn) {
+		if _, err := c.Read(make([]byte, 16)); err == nil {
+			before.Store(received.Load())
+			close(asked)
+		}
+		c.Close()
+	}}, conn.WithLoops(1), conn.WithSteals(false), conn.WithDispatch(conn.DispatchInline))
+	c, err := net.Dial("tcp", ln.Addr().String())
+	sfMust(t, err)
+	defer c.Close()
+	far := packetSocketOf(t)
+	const many, each = 16, 64
+	all := make(chan struct{})
+	var once sync.Once
+	var peers []*conn.PacketPeer
+	for range many {
+		peers = append(peers, enroll(t, ln, far.LocalAddr(), conn.PacketHandlerFunc(func(p *conn.Packets) {
+			once.Do(func() { c.Write([]byte("x")) })
+			for p.Next() {
+				if received.Add(1) == many*each {
+					close(all)
+				}
+			}
+		})))
+	}
+	held, release := make(chan struct{}), make(chan struct{})
+	ln.Execute(0, func() { close(held); <-release })
+	<-held
+	for _, p := range peers {
+		for range each {
+			_, err := far.WriteTo([]byte{1}, p.LocalAddr())
+			sfMust(t, err)
+		}
+	}
+	close(release)
+	for _, ch := range []chan struct{}{asked, all} {
+		select {
+		case <-ch:
+		case <-time.After(patience):
+			t.Fatalf("%d datagrams of %d were served", received.Load(), many*each)
+		}
+	}
+	if n := before.Load(); n > 4*each {
+		t.Errorf("%d datagrams of %d were served first", n, many*each)
+	}
+	for _, p := range peers {
+		p.Close()
+	}
 }
 
 // What cannot be enrolled is refused with a reason.

@@ -197,14 +197,19 @@ func (s *packetSocket) goOn() {
 	}
 }
 
-// receiveMore receives for each socket that may have more, by a direct call. False:
-// the driver is to stop.
+// receiveMore receives once for each socket that may have more, by a direct call; where
+// they have brought enough, the others' turn is after the next look. False: the driver is to
+// stop.
 func (l *loop) receiveMore(me uint64) bool {
 	pl := l.packets
 	if pl == nil {
 		return true
 	}
+	from := l.others.since
 	for range len(pl.more) {
+		if l.others.since-from >= giveWayEvery {
+			break
+		}
 		s := pl.more[0]
 		pl.more = append(pl.more[:0], pl.more[1:]...)
 		s.more = false
@@ -212,6 +217,7 @@ func (l *loop) receiveMore(me uint64) bool {
 		if l.gen != me {
 			return false
 		}
+		l.flushIfLate() // what connections have written
 	}
 	return true
 }
