@@ -71,8 +71,13 @@ func (s *serveCmd) couldListen() (notes []string, err error) {
 		case a.systemd:
 		case a.unix && strings.HasPrefix(a.where, "@"):
 		case a.unix:
-			if fi, err := os.Lstat(a.where); err == nil && fi.Mode().Type() != fs.ModeSocket {
-				return nil, noSocket(a.where)
+			if fi, err := os.Lstat(a.where); err == nil {
+				if fi.Mode().Type() != fs.ModeSocket {
+					return nil, noSocket(a.where)
+				}
+				if !abandoned(a.where) {
+					notes = append(notes, a.inUse())
+				}
 			}
 			if err := couldMake(filepath.Dir(a.where)); err != nil {
 				return nil, fmt.Errorf("%s: %w: choose a path in a folder that this user may write to", a, err)
@@ -89,7 +94,7 @@ func (s *serveCmd) couldListen() (notes []string, err error) {
 				if other := a.within(held); other != nil {
 					return nil, fmt.Errorf("%s overlaps %s: give another port, or leave one of them out", a, other)
 				}
-				notes = append(notes, fmt.Sprintf("%s is in use at present, perhaps by the escahttp that this is for", a))
+				notes = append(notes, a.inUse())
 			case err != nil:
 				return nil, a.explain(err)
 			default:
@@ -101,6 +106,10 @@ func (s *serveCmd) couldListen() (notes []string, err error) {
 		}
 	}
 	return notes, nil
+}
+
+func (a *address) inUse() string {
+	return fmt.Sprintf("%s is in use at present, perhaps by the escahttp that this is for", a)
 }
 
 // within returns one of held that is on the same port and of the same host, or either is of all; nil: none is.
