@@ -396,6 +396,9 @@ func (c *h2conn) closeStream(st *stream, err error) {
 	st.cond.Broadcast()
 	if len(c.streams) == 0 {
 		c.setIdle()
+		if st.over && c.h.sv.fs.ConnState != nil { // otherwise who ends serving it says so
+			go c.tellState()
+		}
 	}
 }
 

@@ -166,12 +166,11 @@ func (ln *h2line) done() {
 	c := ln.c
 	st.in.Release()
 	c.mu.Lock()
-	st.over = true
 	c.running--
 	st.endContext(nil)
 	switch {
 	case st.closed:
-	case st.rest.on: // the client is still to take it
+	case st.rest.on && st.rest.last: // the client is still to take it
 	case st.out.Complete: // and the client is still sending
 		c.resetStream(st.id, http2.ErrCodeNo)
 	case !st.handled && !st.out.Begun: // a server that stops has not looked at it
@@ -179,6 +178,7 @@ func (ln *h2line) done() {
 	default:
 		c.resetStream(st.id, http2.ErrCodeInternal)
 	}
+	st.over = true
 	if st.answered() {
 		c.resets = max(c.resets-1, 0)
 	}

@@ -23,12 +23,12 @@ const h2Block = 64 << 10
 var h2blocks = sync.Pool{New: func() any { return new([h2Block]byte) }}
 
 type rest struct {
-	on    bool           // there is one
-	left  []byte         // of it
-	last  bool           // nothing comes behind it
-	block *[h2Block]byte // that left is in; nil: it is so small that a block would be a waste
-	ends  time.Time      // when it is too late; zero: never
-	timer *time.Timer
+	on     bool           // there is one
+	left   []byte         // of it
+	last   bool           // nothing comes behind it
+	block  *[h2Block]byte // that left is in; nil: it is so small that a block would be a waste
+	stalls time.Time      // when the client has taken nothing of it for too long; zero: never
+	timer  *time.Timer
 }
 
 // keepRest keeps p behind what is kept of st already, and reports whether there is room for it. last: it is the
@@ -56,19 +56,27 @@ func (c *h2conn) keepRest(st *stream, p []byte, last bool) bool {
 	return true
 }
 
-// limitRest sets when the client must have taken more. With mu.
+// limitRest sets when the client must have taken more, of which it has just taken some. With mu.
 func (st *stream) limitRest() {
-	r := &st.rest
-	r.ends = st.writeAt
 	if d := st.c.h.stall; d > 0 {
-		r.ends = earlier(r.ends, time.Now().Add(d))
+		st.rest.stalls = time.Now().Add(d)
 	}
-	switch {
-	case r.ends.IsZero():
-	case r.timer == nil:
-		r.timer = time.AfterFunc(time.Until(r.ends), st.isLate)
-	default:
-		r.timer.Reset(time.Until(r.ends))
+	st.timeRest()
+}
+
+// restEnds is when a rest is too late; zero: never. With mu.
+func (st *stream) restEnds() time.Time { return earlier(st.writeAt, st.rest.stalls) }
+
+// timeRest has isLate be called then. With mu.
+func (st *stream) timeRest() {
+	r := &st.rest
+	switch ends := st.restEnds(); {
+	case !ends.IsZero() && r.timer == nil:
+		r.timer = time.AfterFunc(time.Until(ends), st.isLate)
+	case !ends.IsZero():
+		r.timer.Reset(time.Until(ends))
+	case r.timer != nil:
+		r.timer.Stop()
 	}
 }
 
@@ -77,7 +85,7 @@ func (st *stream) isLate() {
 	c := st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if st.rest.on && !time.Now().Before(st.rest.ends) {
+	if ends := st.restEnds(); st.rest.on && !ends.IsZero() && !time.Now().Before(ends) {
 		c.resetStream(st.id, http2.ErrCodeCancel)
 		c.endIfIdle()
 		c.flushLocked()

@@ -8,12 +8,17 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2"
+
+	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/server"
 )
 
 // What a client does not take yet of small answers is kept for it, so that its other requests are answered: up to a
@@ -175,5 +180,149 @@ func TestH2KeptRestsEnd(t *testing.T) {
 			return ok && d.StreamEnded()
 		})
 		expect(t, "reset", f.reset(id), http2.ErrCodeNo)
+	})
+}
+
+// An answer that fails while some of it is kept is reset: its client is not left to wait for an end that will not come.
+func TestH2KeptRestOfABrokenAnswer(t *testing.T) {
+	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		r := start(&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+			size := -1
+			if string(ctx.Path()) == "/sized" {
+				size = 100_000
+			}
+			ctx.SetBodyStream(io.MultiReader(bytes.NewReader(make([]byte, 20_000)), iotest.ErrReader(io.ErrClosedPipe)), size)
+		}})
+		f := r.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10})
+		for _, path := range []string{"/chunked", "/sized"} {
+			id := f.open(true, "GET", path)
+			expect(t, "status", f.status(id), "200")
+			f.WriteWindowUpdate(id, 1<<20)
+			expect(t, "reset", f.reset(id), http2.ErrCodeInternal)
+		}
+	})
+}
+
+// A handler that moves its write deadline moves it for what is kept as well.
+func TestH2KeptRestsAndMovedDeadlines(t *testing.T) {
+	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		const soon = 300 * time.Millisecond
+		later := map[string]time.Time{"/never": {}, "/later": time.Now().Add(generous)}
+		moved, over := make(chan bool), make(chan bool)
+		r := start(&fasthttp.Server{WriteTimeout: soon, Handler: func(ctx *fasthttp.RequestCtx) {
+			nc, to, at := ctx.Conn(), later[string(ctx.Path())], time.Now().Add(soon)
+			nc.SetWriteDeadline(at)
+			body, more := io.Pipe()
+			go func() {
+				more.Write(make([]byte, 5000))
+				more.Write(make([]byte, 5000)) // now fasthttp has written the first, which is kept
+				nc.SetWriteDeadline(to)
+				moved <- true
+				<-over
+				more.Write(make([]byte, 5000))
+				more.Close()
+			}()
+			ctx.SetBodyStream(body, -1)
+		}})
+		f := r.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		for path := range later {
+			id := f.open(true, "GET", path)
+			expect(t, "status", f.status(id), "200")
+			<-moved
+			f.WriteWindowUpdate(id, 10)
+			f.until("a little", ofType(http2.FrameData, id))
+			time.Sleep(2 * soon) // the deadline that it had
+			over <- true
+			f.WriteWindowUpdate(id, 1<<20)
+			f.until("the end", func(fr http2.Frame) bool {
+				if fr.Header().Type == http2.FrameRSTStream {
+					t.Fatalf("%s: %v", path, fr)
+				}
+				d, ok := fr.(*http2.DataFrame)
+				return ok && d.StreamEnded()
+			})
+		}
+	})
+}
+
+// A client that takes some is not one that takes nothing, also where the handler waits for it behind what is kept.
+func TestH2StallBehindKeptRests(t *testing.T) {
+	const limit, steps = 2 * time.Second, 60
+	st := h2On("-1", conn.WithLoops(1))
+	st.server = func(fs *fasthttp.Server) served {
+		return server.New(fs, server.WithH2C(true), server.WithStreamStall(limit))
+	}
+	onH2Stacks(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		r := start(&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+			switch string(ctx.Path()) {
+			case "/trailers":
+				ctx.Response.Header.SetTrailer("X-After")
+				ctx.SetBodyStreamWriter(func(w *bufio.Writer) { w.Write(make([]byte, 1000)) })
+			case "/large":
+				ctx.SetBodyStreamWriter(func(w *bufio.Writer) { w.Write(make([]byte, 200_000)) })
+			}
+		}})
+		f := r.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
+		ids := []uint32{f.open(true, "GET", "/trailers"), f.open(true, "GET", "/large")}
+		for range steps { // a step is far shorter than the limit, and all are longer
+			time.Sleep(limit / 30)
+			for _, id := range ids {
+				f.WriteWindowUpdate(id, 1)
+			}
+		}
+		f.WriteWindowUpdate(0, 1<<20)
+		for _, id := range ids {
+			f.WriteWindowUpdate(id, 1<<20)
+		}
+		for ended := 0; ended < len(ids); {
+			switch fr := f.until("a frame", func(http2.Frame) bool { return true }).(type) {
+			case *http2.RSTStreamFrame:
+				t.Fatalf("%v", fr)
+			default:
+				if (fr.Header().Type == http2.FrameData || fr.Header().Type == http2.FrameHeaders) && fr.Header().Flags.Has(http2.FlagDataEndStream) {
+					ended++
+				}
+			}
+		}
+	}, st)
+}
+
+// ConnState hears that a connection is idle when the client has taken what was kept, and not only with the next request.
+func TestH2KeptRestsAndConnState(t *testing.T) {
+	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		states, handled := make(chan fasthttp.ConnState, 100), make(chan bool, 1)
+		r := start(&fasthttp.Server{
+			ConnState: func(_ net.Conn, s fasthttp.ConnState) { states <- s },
+			Handler: func(ctx *fasthttp.RequestCtx) {
+				ctx.SetBodyStream(&closedBody{bytes.NewReader(make([]byte, 1000)), func() { handled <- true }}, 1000)
+			},
+		})
+		await := func(want fasthttp.ConnState) {
+			t.Helper()
+			for {
+				select {
+				case s := <-states:
+					if s == want {
+						return
+					}
+				case <-time.After(generous):
+					t.Fatalf("ConnState is not told %v", want)
+				}
+			}
+		}
+		f := r.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10})
+		for _, end := range []func(id uint32){
+			func(id uint32) { f.WriteWindowUpdate(id, 1000) },
+			func(id uint32) { f.WriteRSTStream(id, http2.ErrCodeCancel) },
+		} {
+			id := f.open(true, "GET", "/")
+			await(fasthttp.StateActive)
+			<-handled
+			expect(t, "status", f.status(id), "200")
+			f.WritePing(false, [8]byte{byte(id)})
+			f.until("the answer to a PING", ofType(http2.FramePing, 0)) // nobody is in the handler
+			end(id)
+			await(fasthttp.StateIdle)
+		}
 	})
 }

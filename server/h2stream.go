@@ -137,6 +137,9 @@ func (st *stream) setDeadline(at *time.Time, t time.Time) error {
 		return net.ErrClosed
 	}
 	*at = t
+	if st.rest.on {
+		st.timeRest()
+	}
 	st.cond.Broadcast()
 	return nil
 }
@@ -328,12 +331,15 @@ func (st *stream) waitForClient(w *stalling, n int) error {
 		c.wake()
 	}
 	w.waited = true
-	if w.stalls.IsZero() && c.h.stall > 0 {
+	switch {
+	case st.rest.on: // which has a limit of its own, that moves as the client takes some
+		w.stalls = time.Time{}
+	case w.stalls.IsZero() && c.h.stall > 0:
 		w.stalls = time.Now().Add(c.h.stall)
 	}
 	st.wants = int64(n)
 	c.wanting++
-	inTime := st.wait(earlier(st.writeAt, w.stalls))
+	inTime := st.wait(earlier(st.restEnds(), w.stalls))
 	c.wanting--
 	st.wants = 0
 	if !inTime {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 )
 
 // address is one that is listened on.
@@ -54,10 +55,15 @@ func (s *serveCmd) addresses() (list []*address, err error) {
 // hasTLS reports whether there are certificates.
 func (s *serveCmd) hasTLS() bool { return s.TLSCert != "" || s.ACME != "" }
 
+// mostPath is how long the path of a unix socket may be: a zero byte is behind it.
+const mostPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+
 func (a *address) check() error {
 	switch {
 	case a.unix && a.where == "":
 		return fmt.Errorf("%s names no socket: give a path, as in unix:/run/escahttp.sock", a)
+	case a.unix && len(a.where) > mostPath:
+		return fmt.Errorf("%s: the path of a socket has %d bytes at the most: choose a shorter one", a, mostPath)
 	case a.unix, a.systemd:
 		return nil
 	case a.where == "":

@@ -60,13 +60,24 @@ func (s *serveCmd) couldListen() (notes []string, err error) {
 	if s.Admin != "" {
 		list = append(list, s.adminAddress())
 	}
+	held := make(map[*address]net.Listener) // together, as they would be
+	defer func() {
+		for _, ln := range held {
+			ln.Close()
+		}
+	}()
 	for _, a := range list {
 		switch {
 		case a.systemd:
 		case a.unix && strings.HasPrefix(a.where, "@"):
 		case a.unix:
-			if fi, err := os.Lstat(a.where); err == nil && fi.Mode().Type() != fs.ModeSocket {
-				return nil, noSocket(a.where)
+			if fi, err := os.Lstat(a.where); err == nil {
+				if fi.Mode().Type() != fs.ModeSocket {
+					return nil, noSocket(a.where)
+				}
+				if !abandoned(a.where) {
+					notes = append(notes, a.inUse())
+				}
 			}
 			if err := couldMake(filepath.Dir(a.where)); err != nil {
 				return nil, fmt.Errorf("%s: %w: choose a path in a folder that this user may write to", a, err)
@@ -80,15 +91,49 @@ func (s *serveCmd) couldListen() (notes []string, err error) {
 			case errors.Is(err, syscall.EACCES): // to who checks, perhaps not to who serves
 				notes = append(notes, a.explain(err).Error())
 			case errors.Is(err, syscall.EADDRINUSE):
-				notes = append(notes, fmt.Sprintf("%s is in use at present, perhaps by the escahttp that this is for", a))
+				if other := a.within(held); other != nil {
+					return nil, fmt.Errorf("%s overlaps %s: give another port, or leave one of them out", a, other)
+				}
+				notes = append(notes, a.inUse())
 			case err != nil:
 				return nil, a.explain(err)
 			default:
-				ln.Close()
+				held[a] = ln
+				if s.HTTP3 && a.secure && inUse(a.where) {
+					notes = append(notes, fmt.Sprintf("--http3: the UDP port of %s is in use by another program: stop it, or leave --http3 out", a))
+				}
 			}
 		}
 	}
 	return notes, nil
+}
+
+func (a *address) inUse() string {
+	return fmt.Sprintf("%s is in use at present, perhaps by the escahttp that this is for", a)
+}
+
+// within returns one of held that is on the same port and of the same host, or either is of all; nil: none is.
+func (a *address) within(held map[*address]net.Listener) *address {
+	is, err := net.ResolveTCPAddr("tcp", a.where)
+	if err != nil {
+		return nil
+	}
+	all := func(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }
+	for other, ln := range held {
+		if ta := ln.Addr().(*net.TCPAddr); ta.Port == is.Port && (all(ta.IP) || all(is.IP) || ta.IP.Equal(is.IP)) {
+			return other
+		}
+	}
+	return nil
+}
+
+// inUse reports whether somebody has the UDP address addr.
+func inUse(addr string) bool {
+	pc, err := net.ListenPacket("udp", addr)
+	if err == nil {
+		pc.Close()
+	}
+	return errors.Is(err, syscall.EADDRINUSE)
 }
 
 // couldAppend returns an error if the file at name cannot be appended to, or made.

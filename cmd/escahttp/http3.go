@@ -53,12 +53,15 @@ func (s *sockets) listenHTTP3(all []listening) (list []datagrams, err error) {
 	}()
 	// quic-go would say in words of its own that it asks for larger buffers than there are.
 	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
-	for i, l := range all {
+	before := make(map[string]int) // of the same text; other addresses may come and go with an upgrade
+	for _, l := range all {
 		ta, ok := l.Addr().(*net.TCPAddr)
 		if !ok || !l.secure {
 			continue
 		}
-		d, err := s.listenDatagrams(l.address, ta, fmt.Sprintf("%s#udp%d", l.text, i))
+		name := fmt.Sprintf("%s#udp%d", l.text, before[l.text])
+		before[l.text]++
+		d, err := s.listenDatagrams(l.address, ta, name)
 		if err != nil {
 			return list, err
 		}

@@ -358,6 +358,38 @@ func TestHTTP3Upgrade(t *testing.T) {
 	}
 }
 
+// The next process knows the UDP socket of an address, also if it has fewer by its configuration.
+func TestHTTP3UpgradeToOtherAddresses(t *testing.T) {
+	t.Parallel()
+	d := t.TempDir()
+	put(t, d+"/site/a.txt", []byte("contents"))
+	put(t, d+"/conf.toml", []byte("listen = ['http://127.0.0.1:0', 'localhost:0']"))
+	m := newManager(t)
+	p := launchHTTP3(t, []string{m.env()}, "--config="+d+"/conf.toml", d+"/site")
+	pid := m.ready()
+	put(t, d+"/conf.toml", []byte("listen = ['localhost:0']"))
+	syscall.Kill(pid, syscall.SIGUSR2)
+	failed := false
+	eventually(t, "the upgrade is over", func() bool {
+		failed = strings.Contains(p.said(), "the upgrade has failed")
+		return failed || strings.Contains(p.said(), "upgraded: another")
+	})
+	if failed {
+		t.Fatal(p.said())
+	}
+	next := m.ready()
+	for next == pid { // it has read its configuration again
+		next = m.ready()
+	}
+	t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
+	eventually(t, "the process before ends", func() bool { return endedPID(pid) })
+	if _, b := p.fetched(t, overQUIC(t, "one"), "/a.txt"); string(b) != "contents" {
+		t.Errorf("%q", b)
+	}
+	syscall.Kill(next, syscall.SIGTERM)
+	eventually(t, "the next one ends", func() bool { return endedPID(next) })
+}
+
 // A client may have so many connections, and one more is cut off.
 func TestHTTP3ConnectionsOfOneClient(t *testing.T) {
 	t.Parallel()

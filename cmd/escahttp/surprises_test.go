@@ -99,6 +99,24 @@ func TestCheckMakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer used.Close()
+	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	port, err := net.Listen("tcp", ":0") // that nobody has
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, free, _ := net.SplitHostPort(port.Addr().String())
+	port.Close()
+	live, err := net.Listen("unix", d+"/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	certificate(t, d, "one")
+	long := "unix:" + d + "/" + strings.Repeat("x", 108)
 	before := tree(t, d)
 	for _, tt := range []struct {
 		name   string
@@ -121,6 +139,10 @@ func TestCheckMakesNothing(t *testing.T) {
 		{"foreign address for operators", []string{"--admin-addr=192.0.2.1:0"}, 1, "--admin-addr=192.0.2.1:0: that is no address of this machine"},
 		{"in use", []string{"--listen=" + used.Addr().String()}, 0, "is in use at present"},
 		{"the same twice", []string{"--listen=:8765", "--admin-addr=:8765"}, 2, "--admin-addr=:8765 is that of --listen=:8765 already"},
+		{"one within the other", []string{"--listen=127.0.0.1:" + free, "--listen=:" + free}, 1, "--listen=:" + free + " overlaps --listen=127.0.0.1:" + free},
+		{"socket in use", []string{"--listen=unix:" + d + "/live"}, 0, "--listen=unix:" + d + "/live is in use at present"},
+		{"socket of a long name", []string{"--listen=" + long}, 2, "--listen=" + long + ": "},
+		{"datagrams", []string{"--http3", "--tls-cert=" + d + "/c", "--tls-key=" + d + "/k", "--listen=" + udp.LocalAddr().String()}, 0, "--http3: the UDP port of --listen=" + udp.LocalAddr().String() + " is in use"},
 		{"key of a host", []string{"--tls-cert=/no/c", "--tls-key=/no/k"}, 1, "--tls-cert=/no/c, --tls-key=/no/k: the certificate: open /no/c"},
 		{"sandbox", []string{"--sandbox=required"}, 0, "sandbox: Landlock"},
 	} {

@@ -17,8 +17,12 @@ func Announce(h fasthttp.RequestHandler, port int) fasthttp.RequestHandler {
 	value := AltSvc(port)
 	return func(ctx *fasthttp.RequestCtx) {
 		h(ctx)
-		if ctx.IsTLS() && len(ctx.Response.Header.Peek("Alt-Svc")) == 0 {
-			ctx.Response.Header.Set("Alt-Svc", value)
+		resp := ctx.LastTimeoutErrorResponse()
+		if resp == nil { // otherwise that of ctx is the handler's still
+			resp = &ctx.Response
+		}
+		if ctx.IsTLS() && len(resp.Header.Peek("Alt-Svc")) == 0 {
+			resp.Header.Set("Alt-Svc", value)
 		}
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -309,4 +311,28 @@ func TestAltSvc(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+}
+
+// Announce leaves alone what a handler has whose time is up, and tells the client nevertheless.
+func TestAnnounceAndLateHandlers(t *testing.T) {
+	release, ended := make(chan bool), make(chan bool)
+	late := fasthttp.TimeoutHandler(func(ctx *fasthttp.RequestCtx) {
+		defer close(ended)
+		for {
+			select {
+			case <-release:
+				return
+			default:
+				ctx.Response.Header.Set("Alt-Svc", "clear")
+				runtime.Gosched()
+			}
+		}
+	}, time.Millisecond, "too late")
+	r := start(t, &fasthttp.Server{Handler: http3.Announce(late, 443)})
+	resp, b := get(t, client(t), r.url)
+	if got := resp.Header.Get("Alt-Svc"); resp.StatusCode != 408 || b != "too late" || got != http3.AltSvc(443) {
+		t.Errorf("%s, %q, %q", resp.Status, b, got)
+	}
+	close(release)
+	within(t, "the late handler ends", ended)
 }

@@ -34,13 +34,14 @@ func (sv *serving) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.out.To, st.out.Bare = st, st.in.Head
-	ended := false
+	ln, ended := &line{st: st}, false
 	defer func() {
-		if !ended { // the handler has ended its goroutine, and quic-go does not get to it
+		if !ended { // the handler has panicked, or ended its goroutine, and quic-go does not get to it
 			st.reset()
+			fast.Forget(sv.own, ln)
 		}
 	}()
-	err := sv.call(st)
+	err := sv.call(ln)
 	ended = true
 	if !st.out.Complete {
 		sv.logError(st, err)
@@ -48,19 +49,19 @@ func (sv *serving) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// call has fasthttp serve st. A panic of a handler's ends its stream, not the process, as
+// call has fasthttp serve ln. A panic of a handler's ends its stream, not the process, as
 // streams of one connection have nothing to do with each other.
-func (sv *serving) call(st *stream) error {
+func (sv *serving) call(ln *line) error {
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
-			sv.logf("esca: panic while serving %s %q: %v\n%s", st.r.Method, st.r.RequestURI, v, debug.Stack())
+			sv.logf("esca: panic while serving %s %q: %v\n%s", ln.st.r.Method, ln.st.r.RequestURI, v, debug.Stack())
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	return sv.own.ServeConn(&line{st: st})
+	return sv.own.ServeConn(ln)
 }
 
 // begin makes of the request one of HTTP/1.1. False: it is none that can be one.

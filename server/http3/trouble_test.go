@@ -309,6 +309,41 @@ func TestHandlersThatFail(t *testing.T) {
 	}
 }
 
+// Of a request whose handler has not returned nothing is kept.
+func TestHandlersThatFailLeaveNothing(t *testing.T) {
+	var freed atomic.Int64
+	r := start(t, &fasthttp.Server{
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			runtime.SetFinalizer(server.Context(ctx), func(context.Context) { freed.Add(1) }) // the stream has it
+			switch string(ctx.Path()) {
+			case "/panic":
+				panic("on purpose")
+			case "/exit":
+				runtime.Goexit()
+			case "/body":
+				ctx.SetBodyStream(panics{}, -1)
+			}
+		},
+	})
+	c := client(t)
+	paths := []string{"/", "/panic", "/exit", "/body"}
+	for _, path := range paths {
+		resp, err := c.Get(r.url + path)
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}
+	eventually(t, "what they had is freed", func() bool {
+		runtime.GC()
+		return freed.Load() == int64(len(paths))
+	})
+}
+
+type panics struct{}
+
+func (panics) Read([]byte) (int, error) { panic("on purpose") }
+
 // Who cannot be served is told so, and what helps.
 func TestErrorsNameTheRemedy(t *testing.T) {
 	old := serverTLS()
