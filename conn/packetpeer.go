@@ -142,8 +142,9 @@ func (c *PacketPeer) fail(errno unix.Errno) {
 // serveNews has the handler called for an error.
 func (c *PacketPeer) serveNews() {
 	if c != nil && c.news {
-		c.news = false
-		c.s.serve(-1, 0)
+		if c.news = false; !c.closed {
+			c.s.serve(-1, 0)
+		}
 	}
 }
 
@@ -193,7 +194,8 @@ func (c *PacketPeer) write(name, b []byte) (int, error) {
 }
 
 // Close has the loop send what is queued, as far as the socket takes it, and close the
-// socket. The PacketHandler may still be serving what has come before.
+// socket; nothing is received any more. Where the PacketHandler is still serving what has
+// come before, the loop does it when that returns, and what it answers leaves too.
 func (c *PacketPeer) Close() error {
 	l := c.s.l
 	l.mu.Lock()
@@ -202,13 +204,22 @@ func (c *PacketPeer) Close() error {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.closed = true
-	l.posted = append(l.posted, func() {
-		c.s.close()
-		l.packets.peers--
-	})
+	l.posted = append(l.posted, c.end)
 	l.wake()
 	return nil
 }
+
+// end closes the socket of a PacketPeer that is closed, unless its handler is serving: then
+// finish has it called again. The driver calls it.
+func (c *PacketPeer) end() {
+	if c.s.serving == 0 && c.s.fd >= 0 {
+		c.s.close()
+		c.s.l.packets.peers--
+	}
+}
+
+// isClosed reports whether nobody wants what comes.
+func (c *PacketPeer) isClosed() bool { return c != nil && c.closed }
 
 // LocalAddr returns our address.
 func (c *PacketPeer) LocalAddr() net.Addr { return c.s.addr }

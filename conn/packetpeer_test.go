@@ -333,6 +333,48 @@ func TestPacketPeersLetConnectionsGoOn(t *testing.T) {
 	}
 }
 
+// What a handler has answered before it closes the PacketPeer leaves, also if the loop has
+// gone on without it.
+func TestPacketPeerClosedBySlowHandler(t *testing.T) {
+	ln := served(t, serveFunc{serve: echoOnce}, conn.WithLoops(1))
+	far := packetSocketOf(t)
+	opened, stolen := make(chan struct{}), make(chan struct{})
+	var peer *conn.PacketPeer
+	var calls atomic.Int32
+	peer = enroll(t, ln, far.LocalAddr(), conn.PacketHandlerFunc(func(p *conn.Packets) {
+		<-opened
+		if calls.Add(1); !p.Next() {
+			return
+		}
+		<-stolen
+		p.Reply([]byte("the last"))
+		peer.Close()
+		ln.Do(0, func() {}) // what the close has the loop do is done
+		p.Reply([]byte("and one more"))
+	}))
+	close(opened)
+	_, err := far.WriteTo([]byte("ask"), peer.LocalAddr())
+	sfMust(t, err)
+	waitUntil(t, "the loop is stolen", func() bool { return ln.Stats().Steals > 0 })
+	close(stolen)
+	buf := make([]byte, 100)
+	for _, want := range []string{"the last", "and one more"} {
+		if n, _, err := far.ReadFrom(buf); err != nil || string(buf[:n]) != want {
+			t.Fatalf("%q, %v; want %q", buf[:n], err, want)
+		}
+	}
+	waitUntil(t, "the socket is closed", func() bool {
+		pc, err := net.ListenPacket("udp4", peer.LocalAddr().String())
+		if err == nil {
+			pc.Close()
+		}
+		return err == nil
+	})
+	if n := calls.Load(); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
 // What cannot be enrolled is refused with a reason.
 func TestPacketPeerErrors(t *testing.T) {
 	ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets)

@@ -109,6 +109,9 @@ func (p *Packets) finish() {
 		s.submit(p.out)
 		p.out = nil
 	}
+	if s.serving--; s.peer.isClosed() {
+		l.posted = append(l.posted, s.peer.end)
+	}
 	p.s, p.next, p.msg, p.data, p.rest = nil, 0, nil, nil, nil
 	pl.idle = append(pl.idle, p)
 	for _, s := range pl.starved {

@@ -40,8 +40,9 @@ type packetSocket struct {
 	gen     uint32
 	family  uint16
 
-	more   bool // in packets.more
-	errors int  // of receives in a row
+	more    bool // in packets.more
+	errors  int  // of receives in a row
+	serving int  // calls of the handler that have not returned
 
 	out     []*packetBatch
 	flying  int
@@ -127,7 +128,7 @@ func (pl *packetLoop) add(h PacketHandler, addr net.Addr, fd int32, family uint1
 // dispatch takes one event in. False: it is about something else.
 func (pl *packetLoop) dispatch(ev *poller.Event) bool {
 	if int(ev.FD) < len(pl.at) {
-		if s := pl.at[ev.FD]; s != nil && s.gen == ev.Gen {
+		if s := pl.at[ev.FD]; s != nil && s.gen == ev.Gen && !s.peer.isClosed() {
 			s.arrived(ev)
 			return true
 		}
@@ -228,7 +229,7 @@ func (s *packetSocket) receive(me uint64) {
 		s.goOn() // the driver that has the loop now
 		return
 	}
-	if s.fd < 0 {
+	if s.fd < 0 || s.peer.isClosed() {
 		return
 	}
 	sh := l.packets.sh
@@ -253,6 +254,7 @@ func (s *packetSocket) serve(slot, n int32) {
 	p := l.packets.packets()
 	p.begin(s, slot, n)
 	l.packets.hold(1) // its memory is needed until the Handler returns
+	s.serving++
 	l.outside(nil, p.run)
 	p.finish()
 }

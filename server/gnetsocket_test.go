@@ -69,7 +69,7 @@ func TestGnetRegisters(t *testing.T) {
 			}
 			peer := accept()
 			res := got(t, name, done)
-			if res.Err != nil || res.Conn.Context() != "mine" {
+			if res.Err != nil || res.Conn.SafeContext() != "mine" {
 				t.Fatalf("%s: %v, %v", name, res.Conn, res.Err)
 			}
 			mustRead(t, peer, "hi")
