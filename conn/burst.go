@@ -34,6 +34,7 @@ type burst struct {
 	over     bool  // Read has reported boundary
 	news     bool  // since the last burst began something was read, or has come
 	paused   bool  // nothing is taken in, nor given to the Handler
+	anyhow   bool  // see OnPeerEnd
 	pokeAt   int32 // poke when less is queued; 0: not
 	ended    Ended
 	pinned   int8  // how many SetReadDeadline to ignore; <0: all
@@ -42,7 +43,6 @@ type burst struct {
 	context  any
 	onGone   func()
 	onEnd    func() // see OnPeerEnd
-	anyhow   bool
 }
 
 // Conn returns the connection.

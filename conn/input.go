@@ -29,15 +29,15 @@ import (
 // that look is over (late) nobody receives by himself, or he would get ahead of it.
 type input struct {
 	state  inState
-	more   bool       // the socket may hold what was not received; between ticks never in flowing
-	hup    bool       // the peer has ended its stream, or all has failed: no further edge will say so
-	failed bool       // the epoll has reported that all has failed
-	bulky  bool       // what comes does not fit into a slot: see Burst.TryRead
-	late   bool       // the harvest was told to keep off in the middle of a look, which may bring a slot yet
-	err    unix.Errno // in ended: why; 0: the peer has ended its stream
-	slot   int32      // that buf lies in, or -1
-	lent   int32      // slot that Burst.Input has given out, or -1
-	buf    []byte     // received, not read; empty in flowing
+	more   bool   // the socket may hold what was not received; between ticks never in flowing
+	hup    bool   // the peer has ended its stream, or all has failed: no further edge will say so
+	failed bool   // the epoll has reported that all has failed
+	bulky  bool   // what comes does not fit into a slot: see Burst.TryRead
+	late   bool   // the harvest was told to keep off in the middle of a look, which may bring a slot yet
+	errno  uint16 // in ended: why; 0: the peer has ended its stream
+	slot   int32  // that buf lies in, or -1
+	lent   int32  // slot that Burst.Input has given out, or -1
+	buf    []byte // received, not read; empty in flowing
 }
 
 type inState uint8
@@ -55,8 +55,8 @@ func (in *input) unread() bool { return len(in.buf) > 0 || in.more || in.state =
 
 // reason is what a reader of an ended input gets.
 func (in *input) reason() error {
-	if in.err != 0 {
-		return in.err
+	if in.errno != 0 {
+		return unix.Errno(in.errno)
 	}
 	return io.EOF
 }
@@ -111,7 +111,7 @@ func (c *Conn) harvested(ev *poller.Event) {
 func (c *Conn) endInput(why unix.Errno) {
 	if c.in.state != inEnded {
 		c.hold()
-		c.in.state, c.in.more, c.in.err = inEnded, false, why
+		c.in.state, c.in.more, c.in.errno = inEnded, false, uint16(why)
 		c.noticeEnd()
 	}
 }

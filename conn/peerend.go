@@ -32,7 +32,7 @@ func (c *Conn) noticeEnd() {
 func (c *Conn) peerEnded() bool {
 	in := &c.in
 	switch {
-	case c.end.state != endOpen, c.out.state == outFailed, in.failed, in.state == inEnded && in.err != 0:
+	case c.end.state != endOpen, c.out.state == outFailed, in.failed, in.state == inEnded && in.errno != 0:
 		return true
 	case !in.hup && in.state != inEnded:
 		return false

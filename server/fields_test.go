@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -45,4 +46,11 @@ func versionOf(t *testing.T, module string, f any) string {
 	}
 	t.Skipf("%s tells no version: %s is vendored or replaced", file, module)
 	return ""
+}
+
+// What lasts of an idle connection beside its Conn (conn's TestConnIsSmall).
+func TestSessionIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(session{}); n > 64 {
+		t.Errorf("a session has %d bytes, and is allocated as more than 64", n)
+	}
 }

@@ -85,7 +85,7 @@ func offerH2(cfg *tls.Config) bool {
 
 // recognise reports whether ss, in its first burst, is HTTP/2's.
 func (h *h2) recognise(ss *session) bool {
-	if t, ok := ss.nc.(*tlsConn); ok {
+	if t := ss.tls; t != nil {
 		if d := h.sv.fs.WriteTimeout; d > 0 {
 			t.SetWriteDeadline(time.Now().Add(d))
 		}
@@ -95,7 +95,7 @@ func (h *h2) recognise(ss *session) bool {
 	var got [len(http2.ClientPreface)]byte
 	n := 0
 	for n < len(got) && strings.HasPrefix(http2.ClientPreface, string(got[:n])) {
-		m, err := ss.nc.Read(got[n:])
+		m, err := ss.nc().Read(got[n:])
 		n += m
 		if err != nil {
 			break

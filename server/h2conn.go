@@ -98,7 +98,7 @@ const (
 )
 
 func newH2conn(h *h2, ss *session) *h2conn {
-	c := &h2conn{h: h, ss: ss, ls: h.sv.loops[ss.b.Loop()], nc: ss.nc}
+	c := &h2conn{h: h, ss: ss, ls: h.sv.loops[ss.b.Loop()], nc: ss.nc()}
 	c.streams = make(map[uint32]*stream)
 	c.room.L = &c.mu
 	c.window, c.initial, c.frame = 65535, 65535, 16384

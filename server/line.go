@@ -121,13 +121,13 @@ func (ln *line) Close() error {
 	if ss == nil || !ln.hijacked.Load() && !ss.b.ByWorker() {
 		return nil
 	}
-	return ss.nc.Close()
+	return ss.nc().Close()
 }
 
 // handOver has the hijacker get the connection itself: UnsafeConn is what ctx.Conn and
 // ConnState have shown, and not the line.
 func (ln *line) handOver(ctx *fasthttp.RequestCtx) {
-	nc := ln.ss.nc
+	nc := ln.ss.nc()
 	h := fast.Hijacker(ctx)
 	hijacker := *h
 	*h = func(c net.Conn) {
@@ -157,7 +157,7 @@ func sessionOf(nc net.Conn) *session {
 func (sv *serving) serveConn(ss *session) (next *conn.Burst) {
 	ls := sv.loops[ss.b.Loop()]
 	if !sv.lines {
-		sv.endServeConn(ss, ls.ServeConn(ss.nc))
+		sv.endServeConn(ss, ls.ServeConn(ss.nc()))
 		return nil
 	}
 	ln := &line{heads: heads{check: sv.s.checkHead}}
@@ -177,7 +177,7 @@ func (sv *serving) endServeConn(ss *session, err error) {
 			ss.finish()
 		}
 	} else {
-		sv.logError(ss.nc, err)
+		sv.logError(ss.nc(), err)
 	}
 	ss.pause()
 }

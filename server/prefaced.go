@@ -13,7 +13,7 @@ func (ss *session) expectPreface(n int64) bool {
 		return false
 	}
 	if ss.sv.fs.ReadTimeout <= 0 {
-		ss.nc.SetReadDeadline(time.Now().Add(prefaceTime))
+		ss.nc().SetReadDeadline(time.Now().Add(prefaceTime))
 	}
 	return true
 }

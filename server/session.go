@@ -23,9 +23,9 @@ const freshFor = 5 * time.Second
 
 // session is what lasts of a connection from one burst to the next.
 type session struct {
-	sv *serving
-	b  *conn.Burst
-	nc net.Conn // what handlers and hooks see: the connection, or TLS over it
+	sv  *serving
+	b   *conn.Burst
+	tls *tlsConn // nil: there is none
 
 	id       uint64
 	requests atomic.Uint64                  // written by its worker
@@ -37,6 +37,14 @@ type session struct {
 	active  bool      // a request has begun
 	marks   marks     // what any goroutine may have to know
 	ip      *[16]byte // nil: it is not among any client's connections
+}
+
+// nc is what handlers and hooks see: the connection, or TLS over it.
+func (ss *session) nc() net.Conn {
+	if ss.tls != nil {
+		return ss.tls
+	}
+	return ss.b.Conn()
 }
 
 // marks are what is true of a session, one bit each.
@@ -81,9 +89,9 @@ func (t *tlsConn) Close() error {
 // Open is conn.Handler's: a connection was accepted.
 func (sv *serving) Open(b *conn.Burst) {
 	c := b.Conn()
-	ss := &session{sv: sv, b: b, nc: c}
+	ss := &session{sv: sv, b: b}
 	if sv.tls != nil {
-		ss.nc = &tlsConn{tls.Server(c, sv.tls), ss}
+		ss.tls = &tlsConn{tls.Server(c, sv.tls), ss}
 	}
 	b.SetContext(ss)
 	n := sv.active.Add(1)
@@ -107,7 +115,7 @@ func (sv *serving) Open(b *conn.Burst) {
 func (ss *session) admit(n int64) bool {
 	sv := ss.sv
 	if limit := sv.fs.MaxConnsPerIP; limit > 0 {
-		if ip, ok := ipOf(ss.nc.RemoteAddr()); ok {
+		if ip, ok := ipOf(ss.nc().RemoteAddr()); ok {
 			if !sv.perIP.add(ip, limit) {
 				if sv.perIP.log.allow() {
 					sv.logf("The number of connections from %s exceeds MaxConnsPerIP=%d", net.IP(ip[:]), limit)
@@ -121,7 +129,7 @@ func (ss *session) admit(n int64) bool {
 			ss.marks.set(counted)
 		}
 	}
-	sv.tell(ss.nc, fasthttp.StateNew)
+	sv.tell(ss.nc(), fasthttp.StateNew)
 	return ss.hasRoom(n)
 }
 
@@ -184,7 +192,7 @@ func (sv *serving) reject(ss *session, status int, msg string) {
 		if !sv.fs.NoDefaultDate {
 			date = "Date: " + string(fasthttp.AppendHTTPDate(nil, time.Now())) + "\r\n"
 		}
-		fmt.Fprintf(ss.nc, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+		fmt.Fprintf(ss.nc(), "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
 			status, fasthttp.StatusMessage(status), server, date, len(msg), msg)
 	}
 	ss.b.Conn().Close()
@@ -193,7 +201,7 @@ func (sv *serving) reject(ss *session, status int, msg string) {
 // tellClosed tells the hook of the connection's end, once.
 func (ss *session) tellClosed() {
 	if ss.marks.set(told) {
-		ss.sv.tell(ss.nc, fasthttp.StateClosed)
+		ss.sv.tell(ss.nc(), fasthttp.StateClosed)
 	}
 }
 
@@ -283,7 +291,7 @@ func (ss *session) pause() {
 // finish closes an idle connection.
 func (ss *session) finish() {
 	ss.b.AtBoundary(nil)
-	ss.nc.Close()
+	ss.nc().Close()
 	ss.uncount()
 	ss.tellClosed()
 }
@@ -329,7 +337,7 @@ func (sv *serving) connState(nc net.Conn, state fasthttp.ConnState) {
 		}
 		return
 	}
-	sv.tell(ss.nc, state)
+	sv.tell(ss.nc(), state)
 }
 
 // boundary is what ends a burst: io.EOF, which fasthttp takes without a word, but not

@@ -68,7 +68,7 @@ func (ss *session) restore(ctx *fasthttp.RequestCtx) {
 		ss.id = ctx.ConnID()
 	}
 	fast.SetIdentity(ctx, ss.id, ss.requests.Load(), ss.b.Since())
-	fast.SetConn(ctx, ss.nc)
+	fast.SetConn(ctx, ss.nc())
 }
 
 // early gives ctx its connection, and that one's age, for a hook that comes before the
@@ -90,7 +90,7 @@ func early(ctx *fasthttp.RequestCtx) (undo func()) {
 	}
 	fast.SetIdentity(ctx, id, ss.requests.Load(), ss.b.Since())
 	fast.SetTime(ctx, time.Time{})
-	fast.SetConn(ctx, ss.nc)
+	fast.SetConn(ctx, ss.nc())
 	return func() { fast.SetConn(ctx, nc) }
 }
 
