@@ -188,6 +188,9 @@ func (k chartKind) lines(of []*outcome) (template.HTML, error) {
 			return "", err
 		}
 		line.Color, marks.Color, marks.Shape, bars.Color = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i), plotutil.Color(i)
+		if again := i / len(plotutil.DefaultColors); again > 0 { // a colour that a line above has
+			line.Dashes = plotutil.Dashes(again)
+		}
 		line.Width = vg.Points(1.5)
 		p.Add(line, bars, marks)
 		legend.Add(name, line, marks)
