@@ -145,6 +145,7 @@ func (sv *serving) turnAway() {
 
 // close ends all connections at once. Handlers may still have to return.
 func (sv *serving) close() {
+	sv.peers.closeAll() // before handlers are told, who would still be heard
 	sv.stop()
 	sv.peers.closeAll()
 }
