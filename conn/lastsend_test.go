@@ -7,61 +7,10 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/escahttp/esca/conn"
-	"github.com/escahttp/esca/poller"
 )
-
-// tables notes the sends of a loop's tables, each with what is chained to it.
-type tables struct {
-	poller.Factory
-	mu    sync.Mutex
-	sends []sendBefore
-}
-
-// sendBefore is a send: whether it was said to have more behind it, and whether the end
-// of the stream and a close are chained to it.
-type sendBefore struct{ more, end, close bool }
-
-type tablesBackend struct {
-	poller.Backend
-	sh   *poller.Shared
-	seen *tables
-}
-
-func (f *tables) Open(ep *poller.Epoll, sh *poller.Shared) (poller.Backend, error) {
-	be, err := f.Factory.Open(ep, sh)
-	return tablesBackend{be, sh, f}, err
-}
-
-func (b tablesBackend) Run(n int) {
-	b.note(n)
-	b.Backend.Run(n)
-}
-
-func (b tablesBackend) Tick(n int) (int, error) {
-	b.note(n)
-	return b.Backend.Tick(n)
-}
-
-func (b tablesBackend) note(n int) {
-	b.seen.mu.Lock()
-	defer b.seen.mu.Unlock()
-	for i, e := range b.sh.Entries[:n] {
-		if e.NR == unix.SYS_SENDTO {
-			s := sendBefore{more: e.Args[3]&unix.MSG_MORE != 0}
-			for k := i; b.sh.Entries[k].Flags&poller.Link != 0 && k+1 < n; k++ {
-				s.end = s.end || b.sh.Entries[k+1].NR == unix.SYS_SHUTDOWN
-				s.close = s.close || b.sh.Entries[k+1].NR == unix.SYS_CLOSE
-			}
-			b.seen.sends = append(b.seen.sends, s)
-		}
-	}
-}
 
 // The last send before a close is told that more follows, which is the end of the
 // stream: both leave in one segment. No other is, or TCP would hold it back; nor that of

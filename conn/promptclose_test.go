@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -15,44 +14,6 @@ import (
 	"github.com/escahttp/esca/conn"
 	"github.com/escahttp/esca/poller"
 )
-
-// closes notes the closes of a loop's tables.
-type closes struct {
-	poller.Factory
-	mu   sync.Mutex
-	args [][6]uint64
-}
-
-type closesBackend struct {
-	poller.Backend
-	sh   *poller.Shared
-	seen *closes
-}
-
-func (f *closes) Open(ep *poller.Epoll, sh *poller.Shared) (poller.Backend, error) {
-	be, err := f.Factory.Open(ep, sh)
-	return closesBackend{be, sh, f}, err
-}
-
-func (b closesBackend) Run(n int) {
-	b.note(n)
-	b.Backend.Run(n)
-}
-
-func (b closesBackend) Tick(n int) (int, error) {
-	b.note(n)
-	return b.Backend.Tick(n)
-}
-
-func (b closesBackend) note(n int) {
-	b.seen.mu.Lock()
-	defer b.seen.mu.Unlock()
-	for _, e := range b.sh.Entries[:n] {
-		if e.NR == unix.SYS_CLOSE {
-			b.seen.args = append(b.seen.args, e.Args)
-		}
-	}
-}
 
 // A close keeps the P unless somebody may have set SO_LINGER, with which it waits for
 // the peer: on the connection, or on the listening socket.
@@ -94,7 +55,7 @@ func TestCloseIsPrompt(t *testing.T) {
 	} {
 		for _, backend := range backends(t) {
 			t.Run(backend.Name()+"/"+tt.name, func(t *testing.T) {
-				seen := &closes{Factory: backend}
+				seen := &tables{Factory: backend}
 				ln := listen(t, "tcp", "127.0.0.1:0", conn.WithLoops(1), conn.WithFactory(seen))
 				if tt.ln != nil {
 					tt.ln(ln)
@@ -114,11 +75,11 @@ func TestCloseIsPrompt(t *testing.T) {
 				seen.mu.Lock()
 				defer seen.mu.Unlock()
 				var socket poller.Entry
-				if len(seen.args) == 1 {
-					socket.CloseSocket(int32(seen.args[0][0]))
+				if len(seen.closes) == 1 {
+					socket.CloseSocket(int32(seen.closes[0][0]))
 				}
-				if got := slices.Equal(seen.args, [][6]uint64{socket.Args}); got != tt.prompt || len(seen.args) != 1 {
-					t.Errorf("closes %v: prompt %v, want %v", seen.args, got, tt.prompt)
+				if got := slices.Equal(seen.closes, [][6]uint64{socket.Args}); got != tt.prompt || len(seen.closes) != 1 {
+					t.Errorf("closes %v: prompt %v, want %v", seen.closes, got, tt.prompt)
 				}
 			})
 		}
@@ -128,7 +89,7 @@ func TestCloseIsPrompt(t *testing.T) {
 // What the listening socket has of SO_LINGER, its connections inherit.
 func TestCloseOfALingeringListener(t *testing.T) {
 	for _, lingers := range []bool{false, true} {
-		seen := &closes{Factory: poller.Direct}
+		seen := &tables{Factory: poller.Direct}
 		lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
 			return rc.Control(func(fd uintptr) {
 				if lingers {
@@ -151,8 +112,8 @@ func TestCloseOfALingeringListener(t *testing.T) {
 		io.ReadAll(c)
 		c.Close()
 		seen.mu.Lock()
-		if prompt := len(seen.args) == 1 && seen.args[0][5] != 0; prompt == lingers {
-			t.Errorf("SO_LINGER %v: closes %v", lingers, seen.args)
+		if prompt := len(seen.closes) == 1 && seen.closes[0][5] != 0; prompt == lingers {
+			t.Errorf("SO_LINGER %v: closes %v", lingers, seen.closes)
 		}
 		seen.mu.Unlock()
 	}
