@@ -205,7 +205,7 @@ func (t *site) serve(admin net.Listener) error {
 			t.out.Printf("upgraded: another process serves; requests that are being served here may finish%s", t.within())
 			late = t.limit()
 			h3.stop()
-			go srv.Shutdown(context.Background())
+			go t.shutDown(srv)
 		case <-signals:
 			switch {
 			case asked.IsZero():
@@ -231,8 +231,17 @@ func (t *site) serve(admin net.Listener) error {
 			late, replaced = t.limit(), nil
 			t.upgrades.stop()
 			h3.stop()
-			go srv.Shutdown(context.Background())
+			go t.shutDown(srv)
 		}
+	}
+}
+
+// shutDown lets requests finish. Of a Serve that is still to begin, where the signal comes
+// at once, Shutdown knows nothing: that ends with its listener.
+func (t *site) shutDown(srv *server.Server) {
+	srv.Shutdown(context.Background())
+	for _, ln := range t.all {
+		ln.Close()
 	}
 }
 
