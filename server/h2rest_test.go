@@ -245,6 +245,27 @@ func TestH2KeptRestsAndMovedDeadlines(t *testing.T) {
 	})
 }
 
+// Also to a time that comes sooner.
+func TestH2KeptRestsAndSoonerDeadlines(t *testing.T) {
+	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		r := start(&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+			nc := ctx.Conn()
+			nc.SetWriteDeadline(time.Now().Add(generous))
+			body, more := io.Pipe()
+			go func() {
+				more.Write(make([]byte, 5000))
+				more.Write(make([]byte, 5000)) // now fasthttp has written the first, which is kept
+				nc.SetWriteDeadline(time.Now().Add(time.Millisecond))
+			}()
+			ctx.SetBodyStream(body, -1)
+		}})
+		f := r.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		id := f.open(true, "GET", "/")
+		expect(t, "status", f.status(id), "200")
+		expect(t, "reset", f.reset(id), http2.ErrCodeCancel)
+	})
+}
+
 // A client that takes some is not one that takes nothing, also where the handler waits for it behind what is kept.
 func TestH2StallBehindKeptRests(t *testing.T) {
 	const limit, steps = 2 * time.Second, 60
