@@ -248,10 +248,11 @@ func TestH2KeptRestsAndMovedDeadlines(t *testing.T) {
 // Also to a time that comes sooner.
 func TestH2KeptRestsAndSoonerDeadlines(t *testing.T) {
 	onH2(t, func(t *testing.T, start func(*fasthttp.Server) *h2Running) {
+		body, more := io.Pipe()
+		defer more.Close()
 		r := start(&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
 			nc := ctx.Conn()
 			nc.SetWriteDeadline(time.Now().Add(generous))
-			body, more := io.Pipe()
 			go func() {
 				more.Write(make([]byte, 5000))
 				more.Write(make([]byte, 5000)) // now fasthttp has written the first, which is kept

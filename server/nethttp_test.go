@@ -222,7 +222,7 @@ func TestNetHTTPShutdown(t *testing.T) {
 		}()
 		wait(t, entered, "the handler")
 		done := make(chan error, 1)
-		srv.RegisterOnShutdown(func() { leave <- true })
+		srv.RegisterOnShutdown(sync.OnceFunc(func() { leave <- true })) // the cleanup shuts down again
 		go func() { done <- srv.Shutdown(context.Background()) }()
 		expect(t, "answer", wait(t, got, "the answer"), "whole")
 		if err := wait(t, done, "Shutdown"); err != nil {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +138,7 @@ func apart(t *testing.T, late chan string) *fasthttp.Server {
 
 // A shutdown ends what waits between two bursts too.
 func TestShutdownLeavesNothing(t *testing.T) {
+	others := connectionsServed() // what another test left is not this one's to find
 	onEach(t, func(t *testing.T, st stack) {
 		r := st.start(t, &fasthttp.Server{Handler: echoPath})
 		for range 3 {
@@ -144,16 +147,29 @@ func TestShutdownLeavesNothing(t *testing.T) {
 		r.stop(t)
 		ctx, cancel := context.WithTimeout(t.Context(), generous)
 		defer cancel()
-		buf := make([]byte, 1<<20)
-		for left := ""; ; {
-			if left = string(buf[:runtime.Stack(buf, true)]); !strings.Contains(left, "ServeConn(") {
+		for {
+			left := connectionsServed()
+			maps.DeleteFunc(left, func(id, _ string) bool { return others[id] != "" })
+			if len(left) == 0 {
 				break
 			}
 			select {
 			case <-ctx.Done():
-				t.Fatalf("still there:\n%s", left)
+				t.Fatalf("still there:\n%s", slices.Collect(maps.Values(left)))
 			case <-time.After(time.Millisecond):
 			}
 		}
 	})
+}
+
+// connectionsServed is the stack of each goroutine that is in fasthttp's ServeConn, by its first words ("goroutine 7").
+func connectionsServed() map[string]string {
+	buf := make([]byte, 1<<20)
+	served := make(map[string]string)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if id, _, _ := strings.Cut(stack, " ["); strings.Contains(stack, "ServeConn(") {
+			served[id] = stack
+		}
+	}
+	return served
 }
