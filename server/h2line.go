@@ -89,7 +89,7 @@ func (ln *h2line) drive() {
 			}
 		}
 		ln.asked = false
-		err := ln.c.ls.ServeConn(ln.conn())
+		err := ln.c.ls.serve(ln.conn())
 		if !ln.asked && ln.refuse() { // it has too many connections
 			break
 		}

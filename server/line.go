@@ -157,12 +157,12 @@ func sessionOf(nc net.Conn) *session {
 func (sv *serving) serveConn(ss *session) (next *conn.Burst) {
 	ls := sv.loops[ss.b.Loop()]
 	if !sv.lines {
-		sv.endServeConn(ss, ls.ServeConn(ss.nc()))
+		sv.endServeConn(ss, ls.serve(ss.nc()))
 		return nil
 	}
 	ln := &line{heads: heads{check: sv.s.checkHead}}
 	ln.take(ss)
-	err := ls.ServeConn(ln)
+	err := ls.serve(ln)
 	if ln.ss != nil {
 		sv.endServeConn(ln.ss, err)
 	}

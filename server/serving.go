@@ -57,6 +57,19 @@ type loopServer struct {
 	parked *fast.Parked
 }
 
+// serve is fasthttp's ServeConn, and forgets nc also if a handler has ended the goroutine.
+func (ls *loopServer) serve(nc net.Conn) error {
+	returned := false
+	defer func() {
+		if !returned {
+			fast.Forget(ls.Server, nc)
+		}
+	}()
+	err := ls.ServeConn(nc)
+	returned = true
+	return err
+}
+
 func newServing(s *Server, ln *conn.Listener, cfg *tls.Config) (*serving, error) {
 	fs := s.fs
 	sv := &serving{s: s, fs: fs, ln: ln, tls: cfg}
