@@ -75,6 +75,32 @@ func (p *peer) idleFor() time.Duration {
 	return time.Since(p.since)
 }
 
+// expire closes the connection when it has been without a request for too long.
+func (p *peer) expire() {
+	idle := p.idleFor()
+	left := max(p.all.idle, p.untilHeard()) - idle
+	if left <= 0 {
+		p.Close()
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.active == 0 && !p.gone { // a request may have come and gone as the timer fired
+		p.timer.Reset(left)
+	}
+}
+
+// maxAckDelay is how long a client may wait before it acknowledges: RFC 9000, section 18.2.
+const maxAckDelay = 25 * time.Millisecond
+
+// untilHeard is how long what was sent last may take until the client has it: three probe
+// timeouts (RFC 9002, section 6.2) are time to send it again, if it was lost. A connection
+// that is closed before, other than TCP's, takes it along.
+func (p *peer) untilHeard() time.Duration {
+	path := p.c.ConnectionStats()
+	return 3 * (path.SmoothedRTT + 4*path.MeanDeviation + maxAckDelay)
+}
+
 // tell tells the user's hook. With mu, so that it hears things in their order.
 func (p *peer) tell(state fasthttp.ConnState) {
 	if hook := p.all.fs.ConnState; hook != nil && !p.gone {

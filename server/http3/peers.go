@@ -102,11 +102,7 @@ func (ps *peers) admit(c *quic.Conn) bool {
 	p.mu.Lock()
 	p.tell(fasthttp.StateNew)
 	if ps.idle > 0 {
-		p.timer = time.AfterFunc(ps.idle, func() {
-			if p.idleFor() >= ps.idle { // a request may have come and gone as it fired
-				p.Close()
-			}
-		})
+		p.timer = time.AfterFunc(ps.idle, p.expire)
 	}
 	p.mu.Unlock()
 	context.AfterFunc(c.Context(), p.leave)
@@ -137,8 +133,8 @@ func (ps *peers) closeAll() {
 	}
 }
 
-// farewell is how long a client that has been told that the server stops may be without a
-// request before its connection is closed. Most close it themselves, at once.
+// farewell is how long at least a client that has been told that the server stops may be
+// without a request before its connection is closed. Most close it themselves, at once.
 const farewell = 500 * time.Millisecond
 
 // drain closes connections that are idle, again and again, until quit is closed.
@@ -148,7 +144,7 @@ func (ps *peers) drain(quit <-chan struct{}) {
 	began := time.Now()
 	for {
 		for _, p := range ps.all() {
-			if min(p.idleFor(), time.Since(began)) > farewell {
+			if min(p.idleFor(), time.Since(began)) > max(farewell, p.untilHeard()) {
 				p.Close()
 			}
 		}
