@@ -30,7 +30,9 @@
 //	                                whose stream is reset; WithStallTimeout is for clients that hardly take
 //	                                anything. IdleTimeout, or ReadTimeout, is for connections without a
 //	                                request that is complete; with neither, QUIC ends those of which
-//	                                nothing has been heard for 30 seconds.
+//	                                nothing has been heard for 30 seconds. What was sent last has three
+//	                                probe timeouts (RFC 9002, section 6.2) to arrive in any case, and when
+//	                                the server stops.
 //	ReadBufferSize                  limits a request's head as always (431); of one four times that
 //	                                size, and of 64 KiB at least, no more is taken.
 //	MaxRequestBodySize              as always. Of what no handler has read QUIC takes 1 MiB of a stream, and
