@@ -54,8 +54,8 @@ func (pl *packetLoop) receiveFirst() (int, error) {
 	f.ran = true
 	if f.entry.Ret <= 0 {
 		l.sh.FreeSlot(slot)
-		if l.looks == 1 && again(f.entry.Ret) {
-			return 0, nil
+		if l.looks == 1 && f.entry.Ret == -int64(unix.EAGAIN) {
+			return 0, nil // and no other error, which says nothing of what is there
 		}
 		return l.be.Tick(0) // an error has the epoll report it as well
 	}

@@ -23,42 +23,45 @@ import (
 // With every fault the kernel has, all that is sent comes back, and in order, unless
 // a Handler is left behind.
 func TestPacketsSeeds(t *testing.T) {
-	for seed := range uint64(6) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			rates := faulty.DefaultRates()
-			rates.ShortSend, rates.Again, rates.ShortRecv = 0.2, 0.1, 0.2
-			f := faulty.New(seed, poller.Direct, faulty.WithRates(rates))
-			defer func() {
-				if t.Failed() {
-					t.Log(f)
-				}
-			}()
-			ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets, conn.WithLoops(1), conn.WithFactory(f), conn.WithSteals(false))
-			var wg sync.WaitGroup
-			for range 4 {
-				c := dialPackets(t, ln.LocalAddr())
-				wg.Go(func() {
-					for i := range 60 {
-						for j := range 8 {
-							if _, err := c.Write(bytes.Repeat([]byte{byte(i), byte(j)}, 10+j/3)); err != nil {
-								t.Error(err)
-								return
-							}
-						}
-						for j := range 8 {
-							got := make([]byte, 100)
-							n, err := c.Read(got)
-							if err != nil || !bytes.Equal(got[:n], bytes.Repeat([]byte{byte(i), byte(j)}, 10+j/3)) {
-								t.Errorf("%d %d: % x, %v", i, j, got[:n], err)
-								return
-							}
-						}
+	all := faulty.DefaultRates()
+	all.ShortSend, all.Again, all.ShortRecv = 0.2, 0.1, 0.2
+	for name, rates := range map[string]faulty.Rates{"all": all, "interrupted": {Interrupt: 0.5}} {
+		for seed := range uint64(6) {
+			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) { echoWithFaults(t, faulty.New(seed, poller.Direct, faulty.WithRates(rates))) })
+		}
+	}
+}
+
+func echoWithFaults(t *testing.T, f *faulty.Factory) {
+	defer func() {
+		if t.Failed() {
+			t.Log(f)
+		}
+	}()
+	ln := servePackets(t, "udp", "127.0.0.1:0", echoPackets, conn.WithLoops(1), conn.WithFactory(f), conn.WithSteals(false))
+	var wg sync.WaitGroup
+	for range 4 {
+		c := dialPackets(t, ln.LocalAddr())
+		wg.Go(func() {
+			for i := range 60 {
+				for j := range 8 {
+					if _, err := c.Write(bytes.Repeat([]byte{byte(i), byte(j)}, 10+j/3)); err != nil {
+						t.Error(err)
+						return
 					}
-				})
+				}
+				for j := range 8 {
+					got := make([]byte, 100)
+					n, err := c.Read(got)
+					if err != nil || !bytes.Equal(got[:n], bytes.Repeat([]byte{byte(i), byte(j)}, 10+j/3)) {
+						t.Errorf("%d %d: % x, %v", i, j, got[:n], err)
+						return
+					}
+				}
 			}
-			wg.Wait()
 		})
 	}
+	wg.Wait()
 }
 
 // What is lost on the way is missed, and nothing else.
