@@ -33,7 +33,8 @@ type site struct {
 	stopping  atomic.Bool    // and so not ready
 
 	patience time.Duration // for what is left to be written, at the end
-	hangups  chan os.Signal
+	hangups  <-chan os.Signal
+	upgrade  <-chan os.Signal // somebody asks for one
 	systemd  systemd.Notifier
 	upgrades *upgrades
 	all      []listening
@@ -42,9 +43,7 @@ type site struct {
 
 func (s *serveCmd) run(out *errlog.Log) error {
 	// One that comes while we start is not the end: it is for when we have.
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: hangups}
+	t := &site{serveCmd: s, out: out, patience: lastWords, hangups: signalled(syscall.SIGHUP), upgrade: signalled(upgradeSignals...)}
 	t.systemd.Logf = out.Warnf
 	defer t.close()
 	out.SetLevel(s.LogLevel)
@@ -115,6 +114,16 @@ func (t *site) open() error {
 	return nil
 }
 
+// signalled tells of signals, of which those that come before one is taken are one; none are
+// none.
+func signalled(signals ...os.Signal) <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	if len(signals) > 0 {
+		signal.Notify(c, signals...)
+	}
+	return c
+}
+
 // close writes what is left to be written. It does not wait for files: one may be
 // on a disk that hangs.
 func (t *site) close() {
@@ -178,7 +187,7 @@ func (t *site) serve(admin net.Listener) error {
 	if err := t.upgrades.ready(); err != nil {
 		return fmt.Errorf("the process before does not let go: %w", err)
 	}
-	replaced, upgrade := t.upgrades.done(), t.awaitUpgrades()
+	replaced := t.upgrades.done()
 	go t.reloads()            // which may have to wait for a disk
 	var late <-chan time.Time // nil: nothing is to end
 	var now <-chan time.Time  // when listening is to end
@@ -193,8 +202,8 @@ func (t *site) serve(admin net.Listener) error {
 		case <-late:
 			t.out.Warnf("stopped after %v: %d connections were cut off", t.ShutdownTimeout, t.clients.Count())
 			return nil
-		case <-upgrade:
-			go t.upgrade()
+		case <-t.upgrade:
+			go t.replace()
 		case <-replaced:
 			replaced, now, upgraded = nil, nil, true
 			t.systemd.Leave()

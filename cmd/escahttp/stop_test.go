@@ -236,33 +236,45 @@ func TestTricklingRequest(t *testing.T) {
 	}
 }
 
-// A SIGHUP that comes while the server starts is not its end. Here it starts as long
-// as its certificate is being written.
-func TestHangupWhileItStarts(t *testing.T) {
-	d := t.TempDir()
-	certificate(t, d, "one")
-	if err := syscall.Mkfifo(d+"/pipe", 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := begin(t, "--tls-cert="+d+"/pipe", "--tls-key="+d+"/k", d)
-	var w *os.File
-	eventually(t, "it reads the certificate", func() (ok bool) {
-		var err error
-		w, err = os.OpenFile(d+"/pipe", os.O_WRONLY|syscall.O_NONBLOCK, 0)
-		return err == nil
-	})
-	p.Process.Signal(syscall.SIGHUP)
-	b, err := os.ReadFile(d + "/c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Rename(d+"/c", d+"/pipe")
-	w.Write(b)
-	w.Close()
-	p.await(t)
-	eventually(t, "it does what it was asked for", func() bool { return strings.Contains(p.said(), "reloaded: ") })
-	if name := presented(t, p.addr); name != "one" {
-		t.Error(name)
+// A SIGHUP that comes while the server starts is not its end, nor is a SIGUSR2. Here it
+// starts as long as its certificate is being written.
+func TestSignalsWhileItStarts(t *testing.T) {
+	for signal, does := range map[syscall.Signal]string{syscall.SIGHUP: "reloaded: ", syscall.SIGUSR2: "upgraded: another process serves"} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			d := t.TempDir()
+			certificate(t, d, "one")
+			if err := syscall.Mkfifo(d+"/pipe", 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m := newManager(t)
+			p := launchWith(t, []string{m.env()}, "--tls-cert="+d+"/pipe", "--tls-key="+d+"/k", d)
+			var w *os.File
+			eventually(t, "it reads the certificate", func() (ok bool) {
+				var err error
+				w, err = os.OpenFile(d+"/pipe", os.O_WRONLY|syscall.O_NONBLOCK, 0)
+				return err == nil
+			})
+			p.Process.Signal(signal)
+			b, err := os.ReadFile(d + "/c")
+			if err != nil {
+				t.Fatal(err)
+			}
+			os.Rename(d+"/c", d+"/pipe")
+			w.Write(b)
+			w.Close()
+			first := m.ready()
+			p.await(t)
+			eventually(t, "it does what it was asked for", func() bool { return strings.Contains(p.said(), does) })
+			if signal == syscall.SIGUSR2 {
+				next := m.ready()
+				t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
+				eventually(t, "the process before ends", func() bool { return endedPID(first) })
+			}
+			if name := presented(t, p.addr); name != "one" {
+				t.Error(name)
+			}
+		})
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 
 	"github.com/cloudflare/tableflip"
 
@@ -125,19 +124,9 @@ func (u *upgrades) done() <-chan struct{} {
 	return u.Exit()
 }
 
-// awaitUpgrades tells of signals that ask for an upgrade; nil: there is none.
-func (t *site) awaitUpgrades() <-chan os.Signal {
-	if t.upgrades == nil || len(upgradeSignals) == 0 {
-		return nil
-	}
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, upgradeSignals...)
-	return c
-}
-
-// upgrade starts the program anew, as it is on disk now. When the new process serves this
+// replace starts the program anew, as it is on disk now. When the new process serves this
 // one ends; if it does not come to that, this one goes on.
-func (t *site) upgrade() {
+func (t *site) replace() {
 	t.out.Printf("upgrading: %s is started anew", os.Args[0])
 	if err := t.upgrades.Upgrade(); err != nil {
 		t.out.Errorf("the upgrade has failed: %v; this process goes on", err)
