@@ -255,8 +255,10 @@ func TestGnetPeerIsOnItsLoop(t *testing.T) {
 			done := keepAsync(func() error { return g.Rotate(addrs, gnet.WithLogger(silent), gnet.WithNumEventLoop(2)) })
 			r := &onEngine{app: a, t: t, addr: addrs, eng: got(t, "OnBoot", a.engine)}
 			for i := range addrs {
-				mustWrite(t, r.dial(i), "x")
+				near := r.dial(i)
+				mustWrite(t, near, "x")
 				loop := got(t, "a loop", loops)
+				mustRead(t, near, "x") // what is answered is counted
 				before, conns := g.Stats().PacketsIn, g.CountConnections()
 				res, err := loop.Register(t.Context(), far.LocalAddr())
 				if err != nil {
