@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/escahttp/esca/conn"
+	"github.com/escahttp/esca/poller"
+	"github.com/escahttp/esca/poller/faulty"
 )
 
 // enroller is a Listener or a PacketListener.
@@ -375,6 +377,35 @@ func TestPacketPeerClosedBySlowHandler(t *testing.T) {
 	})
 	if n := calls.Load(); n != 1 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+// Nor is it lost if the socket does not take it at once.
+func TestPacketPeerClosedBeforeAllIsTaken(t *testing.T) {
+	f := faulty.New(1, poller.Direct, faulty.WithRates(faulty.Rates{ShortSend: 0.3, Again: 0.3, Interrupt: 0.1, NoBuffers: 0.1}))
+	ln := served(t, serveFunc{serve: echoOnce}, conn.WithLoops(1), conn.WithSteals(false), conn.WithFactory(f))
+	far := packetSocketOf(t)
+	answers := []string{"the last", "and one more", "and a third, which is longer"}
+	for range 30 {
+		opened := make(chan *conn.PacketPeer, 1)
+		peer := enroll(t, ln, far.LocalAddr(), conn.PacketHandlerFunc(func(p *conn.Packets) {
+			if !p.Next() {
+				return
+			}
+			for _, b := range answers {
+				p.Reply([]byte(b))
+			}
+			(<-opened).Close()
+		}))
+		opened <- peer
+		_, err := far.WriteTo([]byte("ask"), peer.LocalAddr())
+		sfMust(t, err)
+		buf := make([]byte, 100)
+		for _, want := range answers {
+			if n, _, err := far.ReadFrom(buf); err != nil || string(buf[:n]) != want {
+				t.Fatalf("%q, %v; want %q; %v", buf[:n], err, want, f)
+			}
+		}
 	}
 }
 

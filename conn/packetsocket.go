@@ -267,16 +267,17 @@ func (pl *packetLoop) close() {
 	pl.socks = nil
 }
 
-// close sends what is queued, as far as the socket takes it, and closes the socket.
-// The driver calls it.
+// close sends what is queued, as far as the socket takes it, and closes the socket. The
+// driver calls it.
 func (s *packetSocket) close() {
 	l := s.l
-	for range mostBatches {
-		if len(s.out) == 0 || s.state != packetFree {
-			break
-		}
+	for refused := 0; len(s.out) > 0 && refused < 2; { // once may be for want of a moment's memory
+		s.state = packetFree
 		s.advance()
 		l.flush()
+		if refused++; s.state == packetFree {
+			refused = 0
+		}
 	}
 	for _, b := range s.out {
 		s.drop(b, b.n-b.sent)
