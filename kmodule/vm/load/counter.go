@@ -15,10 +15,17 @@ import (
 // counter counts the system calls of a process and of all that it starts.
 type counter int
 
-// openCounter counts raw_syscalls:sys_enter, of which filter tells those to
-// count; empty: all.
-func openCounter(pid int, filter string) (counter, error) {
-	const event = "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id"
+// What is counted: all system calls, and the module's batches (ESCA_IOC_BATCH), which are
+// not all ioctls that there are.
+const (
+	everyCall = "raw_syscalls/sys_enter"
+	ioctlCall = "syscalls/sys_enter_ioctl"
+	ofABatch  = "cmd == 0x4502"
+)
+
+// openCounter counts a tracepoint, where filter is true; empty: always.
+func openCounter(pid int, tracepoint, filter string) (counter, error) {
+	event := "/sys/kernel/tracing/events/" + tracepoint + "/id"
 	b, err := os.ReadFile(event)
 	if err != nil {
 		return 0, fmt.Errorf("the kernel's own count needs tracefs: %w", err)

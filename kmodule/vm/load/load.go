@@ -108,8 +108,8 @@ func begin(command []string) (*served, error) {
 		return nil, err
 	}
 	s := &served{cmd: cmd}
-	if s.all, err = openCounter(cmd.Process.Pid, ""); err == nil {
-		s.ioctls, err = openCounter(cmd.Process.Pid, "id == 16")
+	if s.all, err = openCounter(cmd.Process.Pid, everyCall, ""); err == nil {
+		s.ioctls, err = openCounter(cmd.Process.Pid, ioctlCall, ofABatch)
 	}
 	if err == nil {
 		_, err = io.WriteString(start, "go\n")

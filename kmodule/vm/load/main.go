@@ -2,7 +2,7 @@
 
 // Command vmload loads a server on the backend that ESCA_BACKEND names, in a
 // process of its own, and compares what three parties count of it: the server
-// (Stats), the module (debugfs) and the kernel (raw_syscalls).
+// (Stats), the module (debugfs) and the kernel (tracepoints).
 //
 //	vmload [-conns N] [-requests N]      a hello server of its own
 //	vmload -root DIR -server ESCAHTTP    escahttp, serving DIR/index.html
