@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -232,27 +231,6 @@ func startAt(t testing.TB, e engine, a *app, addrs []string, opts ...gnet.Option
 	}
 	t.Cleanup(r.stop)
 	return r
-}
-
-// freeAddr returns an address that nobody listens on.
-func freeAddr(t testing.TB, network string) string {
-	switch {
-	case network == "unix":
-		return "unix://" + filepath.Join(t.TempDir(), "s")
-	case strings.HasPrefix(network, "udp"):
-		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return network + "://" + c.LocalAddr().String()
-	}
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return network + "://" + ln.Addr().String()
 }
 
 // stop stops the engine, and sees that Run returns.
