@@ -154,6 +154,28 @@ func (r *running) dial(t *testing.T) (*quic.Conn, *qhttp3.ClientConn) {
 	return c, (&qhttp3.Transport{}).NewClientConn(c)
 }
 
+// answer is a body, or what has broken it off.
+type answer struct {
+	b   []byte
+	err error
+}
+
+// asked asks for url on a goroutine of its own.
+func asked(c *http.Client, url string) <-chan answer {
+	got := make(chan answer, 1)
+	go func() {
+		resp, err := c.Get(url)
+		if err != nil {
+			got <- answer{nil, err}
+			return
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		got <- answer{b, err}
+	}()
+	return got
+}
+
 // body reads an answer.
 func body(t *testing.T, resp *http.Response) string {
 	t.Helper()

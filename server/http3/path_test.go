@@ -3,7 +3,6 @@ package http3_test
 import (
 	"bytes"
 	"context"
-	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -103,21 +102,7 @@ func TestClosesAwaitWhatWasLost(t *testing.T) {
 			lose <- p.lose
 			c, url := client(t), "https://"+p.LocalAddr().String()
 			get(t, c, url) // by now the server knows how long the path is
-			type answer struct {
-				b   []byte
-				err error
-			}
-			got := make(chan answer, 1)
-			go func() {
-				resp, err := c.Get(url + "/last")
-				if err != nil {
-					got <- answer{nil, err}
-					return
-				}
-				defer resp.Body.Close()
-				b, err := io.ReadAll(resp.Body)
-				got <- answer{b, err}
-			}()
+			got := asked(c, url+"/last")
 			within(t, "it is asked", began)
 			down := make(chan error, 1)
 			if stops {

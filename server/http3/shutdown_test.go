@@ -41,21 +41,7 @@ func TestShutdown(t *testing.T) {
 			}})
 			idle, _ := r.dial(t)
 			busy := client(t)
-			type answer struct {
-				b   []byte
-				err error
-			}
-			got := make(chan answer, 1)
-			go func() {
-				resp, err := busy.Get(r.url + "/long")
-				if err != nil {
-					got <- answer{nil, err}
-					return
-				}
-				defer resp.Body.Close()
-				b, err := io.ReadAll(resp.Body)
-				got <- answer{b, err}
-			}()
+			got := asked(busy, r.url+"/long")
 			within(t, "it is asked", began)
 			down := make(chan error, 1)
 			go func() { down <- shutdown(r) }()
