@@ -3,11 +3,24 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/escahttp/esca/server/internal/fast"
 )
+
+// The hooks know esca's own listeners by the name of their type: one that they did not know
+// would be served by esca again, without end.
+func TestHooksKnowOurOwnListeners(t *testing.T) {
+	b, err := hooks.ReadFile("hooks/fasthttp.go.txt")
+	if name := fmt.Sprintf("%q", fmt.Sprintf("%T", &fast.Parked{})); err != nil || !bytes.Contains(b, []byte(name)) {
+		t.Errorf("hooks/fasthttp.go.txt does not name %s (%v)", name, err)
+	}
+}
 
 // set is a set of names.
 func set(names ...string) map[string]bool {
