@@ -67,6 +67,7 @@ type loop struct {
 	packets *packetLoop // nil: it has no datagrams
 	stats   loopStats
 	tidy    tidy
+	osyield osyield
 
 	handover handover
 	load     atomic.Int32 // connections here, or on their way here
@@ -200,12 +201,15 @@ func (l *loop) look() bool {
 	}
 	l.phase = phaseAwake
 	l.afterTick(m, err)
+	yield := false
 	switch at := l.nextTimer(); {
 	case m == 0 && (at == 0 || at > l.now) && l.mayPark():
-		l.others.since = 0
+		if yield = l.mayYield(); !yield {
+			l.others.since = 0
+		}
 		l.alarm.set(at)
 		l.stats.observe(l)
-	case l.looks == 1 && l.others.are(m):
+	case (l.looks == 1 || l.osyield.from != 0) && l.others.are(m+l.osyield.events(l.now)):
 		l.handover.parked.Store(true)
 		l.ep.Wake()
 	default:
@@ -213,7 +217,7 @@ func (l *loop) look() bool {
 	}
 	l.phase, l.woken = phaseParked, false
 	l.mu.Unlock()
-	return false
+	return yield && l.lookAfterYield()
 }
 
 // cross runs the table and asks for events, without the lock.

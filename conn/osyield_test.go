@@ -1,0 +1,55 @@
+//go:build linux && (amd64 || arm64)
+
+package conn
+
+import "testing"
+
+// When a driver lets other threads run before it parks: while that mostly finds
+// something soon, and else so seldom that it costs nothing.
+func TestOsyield(t *testing.T) {
+	const soon, long = osyieldSoon / 10, osyieldSoon + 1
+	each := func(n int) func(i int) bool { return func(i int) bool { return n > 0 && i%n == n-1 } }
+	for _, c := range []struct {
+		name         string
+		misses, long func(try int) bool
+		least, most  float64 // share of the parks that it is tried before
+	}{
+		{"more threads than processors", each(0), each(0), 1, 1},
+		{"and a miss now and then", each(4), each(0), 1, 1},
+		{"and another loop keeps the processor now and then", each(0), each(50), 1, 1},
+		{"a processor is idle", each(1), each(0), 0, 0.015},
+		{"half of the time", each(2), each(0), 0, 0.06},
+		{"clients are pulled to it", func(i int) bool { return i%50 >= 20 }, each(0), 0, 0.1},
+		{"a thread that never sleeps", each(0), each(1), 0, 0.001},
+		{"that gets the processor each third time", each(0), each(3), 0, 0.003},
+		{"and nothing has come", each(1), each(1), 0, 0.001},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var y osyield
+			const parks = 100_000
+			tries := 0
+			for range parks {
+				if !y.due() {
+					continue
+				}
+				ns := int64(soon)
+				if c.long(tries) {
+					ns = long
+				}
+				y.took(ns, !c.misses(tries))
+				tries++
+			}
+			if share := float64(tries) / parks; share < c.least || share > c.most {
+				t.Errorf("it is tried before %.4f of the parks, want %.4f to %.4f", share, c.least, c.most)
+			}
+			// It is found out that things have changed.
+			rest := 0
+			for !y.due() {
+				rest++
+			}
+			if rest > osyieldBusy {
+				t.Errorf("it rests for %d parks, want at most %d", rest, osyieldBusy)
+			}
+		})
+	}
+}
