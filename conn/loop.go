@@ -188,8 +188,8 @@ func (l *loop) wait() {
 func (l *loop) look() bool {
 	if l.looks++; l.looks > 1 && l.others.owed {
 		// They have run, while the events of the first look waited.
-		l.others.owed = false
 		l.mu.Lock()
+		l.others.owed = false
 		l.phase, l.now = phaseAwake, clockNow()
 		l.handover.parked.Store(false)
 		return true
