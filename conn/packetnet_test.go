@@ -112,7 +112,7 @@ func TestPacketsOnANarrowPath(t *testing.T) {
 				got := make([]byte, 2000)
 				m, err := c.Read(got)
 				if err != nil || !bytes.Equal(got[:m], bytes.Repeat([]byte{byte(i)}, n)) {
-					t.Fatalf("%s, %d: %d bytes of %d, %v (%+v)", at.network, i, m, n, err, ln.Stats())
+					t.Fatalf("%s, %d: %d bytes of %d, %v (%+v); %s", at.network, i, m, n, err, ln.Stats(), whatElse(c, got[:m]))
 				}
 			}
 		}
@@ -121,6 +121,25 @@ func TestPacketsOnANarrowPath(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
+}
+
+// whatElse tells what a datagram was that should not have come, what comes behind it,
+// and what the kernel says of fragments: whether another was lost, or overtaken.
+func whatElse(c net.Conn, got []byte) string {
+	what, b := fmt.Sprintf("it begins %.1x;", got), make([]byte, 1<<16)
+	for {
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		n, err := c.Read(b)
+		if err != nil {
+			break
+		}
+		what += fmt.Sprintf(" %d bytes of %x;", n, b[0])
+	}
+	for _, name := range []string{"snmp", "snmp6", "softnet_stat"} {
+		b, _ := os.ReadFile("/proc/thread-self/net/" + name)
+		what += "\n" + string(b)
+	}
+	return what
 }
 
 // What is longer than the way allows, and may not be fragmented, is an error for who
@@ -199,7 +218,7 @@ func TestPacketsOversize(t *testing.T) {
 		c.Write([]byte("x"))
 		for _, want := range []int{6, at.most, 6} {
 			if n, err := c.Read(make([]byte, 1<<16)); n != want || err != nil {
-				t.Fatalf("%s: %d bytes, %v; want %d", at.network, n, err, want)
+				t.Fatalf("%s: %d bytes, %v; want %d (%+v); %s", at.network, n, err, want, ln.Stats(), whatElse(c, nil))
 			}
 		}
 		if a, b := <-refused, <-refused; !a || b {
