@@ -375,6 +375,7 @@ func (sv *serving) handle(ctx *fasthttp.RequestCtx) {
 		// before this burst has ended.
 		if ln, ok := nc.(*line); ok {
 			ln.hijacked.Store(true)
+			ln.heads.end()
 			ln.handOver(ctx)
 		}
 		ss.b.Detach()
