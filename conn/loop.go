@@ -209,10 +209,11 @@ func (l *loop) look() bool {
 		}
 		l.alarm.set(at)
 		l.stats.observe(l)
-	case (l.looks == 1 || l.osyield.from != 0) && l.others.are(m+l.osyield.events(l.now)):
+	case l.looks == 1 && l.others.are(m):
 		l.handover.parked.Store(true)
 		l.ep.Wake()
 	default:
+		l.osyield.count(&l.others, m, l.now)
 		return true
 	}
 	l.phase, l.woken = phaseParked, false

@@ -31,13 +31,14 @@ type neverIdle struct {
 
 type neverIdleBackend struct {
 	poller.Backend
+	ep *poller.Epoll
 	sh *poller.Shared
 	neverIdle
 }
 
 func (f neverIdle) Open(ep *poller.Epoll, sh *poller.Shared) (poller.Backend, error) {
 	be, err := f.Factory.Open(ep, sh)
-	return neverIdleBackend{be, sh, f}, err
+	return neverIdleBackend{be, ep, sh, f}, err
 }
 
 func (b neverIdleBackend) Tick(n int) (int, error) {
@@ -46,6 +47,8 @@ func (b neverIdleBackend) Tick(n int) (int, error) {
 	if m == 0 && look%b.each == 0 {
 		b.sh.Events[0] = poller.Event{FD: 1 << 20, Mask: unix.EPOLLIN, Slot: -1} // nobody's
 		m = 1
+	} else {
+		b.ep.Wake() // it is to go on, should it park
 	}
 	return m, err
 }

@@ -10,16 +10,16 @@ import (
 
 // osyield is what a driver does before it parks, where that pays: it lets the other
 // threads that want its processor run, without going to sleep (sched_yield), and looks
-// once more. Where there are more threads than processors, those are the clients, or
-// other loops, and what they send is found by that look. To sleep and be woken instead
+// once more. Where there are more threads than processors, those are the clients, and
+// what they send is found by that look. To sleep and be woken instead
 // costs Go's scheduler and the kernel several microseconds, more than a request.
 //
 // It does not pay where a processor is idle, which would only pull the clients away, nor
 // beside a thread that never sleeps: that keeps the processor for a time slice, and
 // the kernel takes one from us for each yield. So it is tried now and then, and kept up
-// while most tries find something soon. It keeps no goroutine waiting: how long it takes
-// counts as do the events it finds (others), and Go's monitor takes the P of a driver
-// that is in there, as of any system call.
+// while most tries find something soon. It keeps the P, unless Go's monitor comes by, so how
+// long it takes counts as do the events it finds (others): the others have their turn
+// at the next look.
 //
 // The driver touches it without the lock, and nobody else does.
 type osyield struct {
@@ -31,7 +31,7 @@ type osyield struct {
 }
 
 const (
-	osyieldEvent = 4_000     // ns: of a try, as good as an event to the others
+	osyieldEvent = 4_000     // ns of a try that count as an event
 	osyieldMiss  = 2         // tries that outweigh one that has found nothing
 	osyieldFew   = 24        // by how many it may be outweighed
 	osyieldLong  = 32        // tries that outweigh one that took long
@@ -78,23 +78,24 @@ func (y *osyield) stop(parks, most int) {
 	*y = osyield{rest: parks, last: parks, from: y.from}
 }
 
-// mayYield reports whether lookAfterYield is to be called before the park that begins.
-// With the lock.
+// count adds to what is owed to the others that the try under way has taken, and found m
+// events.
+func (y *osyield) count(o *others, m int, now int64) {
+	if y.from != 0 {
+		o.since += 1 + m + int(now-y.from)/osyieldEvent
+	}
+}
+
+// mayYield reports whether lookAfterYield is to be called before the park that begins:
+// not if it is the others' turn, who then have it, nor by a loop of datagrams, which
+// receives before it parks (packetFirst). With the lock.
 func (l *loop) mayYield() bool {
-	if l.looks > 1 || !l.osyield.due() {
+	if l.looks > 1 || l.others.since >= giveWayEvery || l.packets != nil || !l.osyield.due() {
 		return false
 	}
 	l.stats.calls.Crossings++
 	l.stats.calls.ByCall[poller.CallOther]++
 	return true
-}
-
-// events is how many the others have waited for during the try under way.
-func (y *osyield) events(now int64) int {
-	if y.from == 0 {
-		return 0
-	}
-	return int(now-y.from) / osyieldEvent
 }
 
 // lookAfterYield lets other threads run, and looks again. Called by look, which has
@@ -103,8 +104,8 @@ func (l *loop) lookAfterYield() bool {
 	y := &l.osyield
 	y.from = l.now
 	_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // it cannot fail
-	awake := l.look()
-	y.took(l.now-y.from, awake || l.others.owed)
+	found := l.look()
+	y.took(l.now-y.from, found)
 	y.from = 0
-	return awake
+	return found
 }

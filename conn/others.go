@@ -13,7 +13,7 @@ package conn
 // Parked, the driver is not in any queue, and the look at the netpoller that finds
 // it finds them all.
 type others struct {
-	since   int  // events since the driver last was off its processor
+	since   int  // events since the driver last was parked
 	owed    bool // it is giving way, with events in hand
 	readied bool // the loop itself has made goroutines runnable
 }
