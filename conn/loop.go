@@ -201,19 +201,21 @@ func (l *loop) look() bool {
 	}
 	l.phase = phaseAwake
 	l.afterTick(m, err)
-	yield := false
-	switch at := l.nextTimer(); {
-	case m == 0 && (at == 0 || at > l.now) && l.mayPark():
-		if yield = l.mayYield(); !yield {
+	at := l.nextTimer()
+	parks := m == 0 && (at == 0 || at > l.now) && l.mayPark()
+	yielded, yield := l.countYield(), false
+	l.others.are(m + l.osyield.looked(l.now, m, !parks))
+	switch {
+	case parks:
+		if yield = !yielded && l.mayYield(); !yield {
 			l.others.since = 0
 		}
 		l.alarm.set(at)
 		l.stats.observe(l)
-	case l.looks == 1 && l.others.are(m):
+	case l.looks == 1 && l.others.turn():
 		l.handover.parked.Store(true)
 		l.ep.Wake()
 	default:
-		l.osyield.count(&l.others, m, l.now)
 		return true
 	}
 	l.phase, l.woken = phaseParked, false
@@ -225,6 +227,9 @@ func (l *loop) look() bool {
 func (l *loop) cross() (int, error) {
 	if pl := l.packets; pl != nil && pl.eager(l.looks) {
 		return pl.receiveFirst()
+	}
+	if l.looks == 1 && l.packets == nil && l.osyield.busy() {
+		return l.crossAfterYield()
 	}
 	return l.be.Tick(l.table.n)
 }

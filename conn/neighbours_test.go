@@ -22,11 +22,12 @@ import (
 // other connections, nor by other goroutines of the process.
 
 // neverIdle has a loop find something at each look, or at each second one, before
-// which it lets the other threads run. It counts them.
+// which it lets the other threads run: one event, or as many as it says. It counts the looks.
 type neverIdle struct {
 	poller.Factory
 	each  int64
 	looks *atomic.Int64
+	found int
 }
 
 type neverIdleBackend struct {
@@ -45,12 +46,40 @@ func (b neverIdleBackend) Tick(n int) (int, error) {
 	look := b.looks.Add(1)
 	m, err := b.Backend.Tick(n)
 	if m == 0 && look%b.each == 0 {
-		b.sh.Events[0] = poller.Event{FD: 1 << 20, Mask: unix.EPOLLIN, Slot: -1} // nobody's
-		m = 1
+		m = max(b.found, 1)
+		for i := range m {
+			b.sh.Events[i] = poller.Event{FD: 1 << 20, Mask: unix.EPOLLIN, Slot: -1} // nobody's
+		}
 	} else {
 		b.ep.Wake() // it is to go on, should it park
 	}
 	return m, err
+}
+
+// A loop that always finds something, but little, lets other threads run now and then;
+// one whose ticks are full does not.
+func TestBusyLoopYields(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		found  int
+		yields bool
+	}{
+		{"an event a tick", 1, true},
+		{"ten events a tick", 10, true},
+		{"many events a tick", 60, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var looks atomic.Int64
+			ln := served(t, serveFunc{serve: func(*conn.Conn) {}}, conn.WithLoops(1),
+				conn.WithFactory(neverIdle{Factory: poller.Direct, each: 1, looks: &looks, found: c.found}))
+			for begun := looks.Load(); looks.Load() < begun+1000; {
+				runtime.Gosched()
+			}
+			if n := ln.Stats().ByCall[poller.CallOther]; (n > 0) != c.yields {
+				t.Errorf("%d other calls after 1000 looks, want some: %t", n, c.yields)
+			}
+		})
+	}
 }
 
 // A loop that always finds something lets others run after a bounded number of
@@ -72,7 +101,7 @@ func TestBusyLoopGivesWay(t *testing.T) {
 	for _, each := range []int64{1, 2} {
 		t.Run(fmt.Sprint(each), func(t *testing.T) {
 			var looks atomic.Int64
-			served(t, serveFunc{serve: func(*conn.Conn) {}}, conn.WithLoops(1), conn.WithFactory(neverIdle{poller.Direct, each, &looks}))
+			served(t, serveFunc{serve: func(*conn.Conn) {}}, conn.WithLoops(1), conn.WithFactory(neverIdle{Factory: poller.Direct, each: each, looks: &looks}))
 			for _, tt := range []struct {
 				name string
 				do   func(ran chan<- int64)

@@ -53,3 +53,46 @@ func TestOsyield(t *testing.T) {
 		})
 	}
 }
+
+// When a driver that is busy lets other threads run: once in so many events, if its ticks
+// have few of them, and not as long as it rests.
+func TestOsyieldBusy(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		events      int // a look
+		parks       int // a park after so many looks; 0: never
+		ns          int64
+		least, most float64 // share of the looks that it is tried with
+	}{
+		{"an event a look", 1, 0, osyieldSoon / 10, 1. / 50, 1. / 48},
+		{"a few", 8, 0, osyieldSoon / 10, 1. / 8, 1. / 6},
+		{"many", osyieldFull - 1, 0, osyieldSoon / 10, 0.33, 0.34},
+		{"full ticks", osyieldFull, 0, osyieldSoon / 10, 0, 0},
+		{"it parks now and then", 8, 5, osyieldSoon / 10, 0, 0},
+		{"beside a thread that never sleeps", 8, 0, osyieldSoon + 1, 0, 0.001},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var y osyield
+			now, tries := int64(1), 0
+			const looks = 100_000
+			for i := range looks {
+				if y.busy() {
+					tries++
+					y.from = now
+					now += c.ns
+				}
+				m := c.events
+				if c.parks > 0 && i%c.parks == c.parks-1 {
+					m = 0
+				}
+				before := y.from
+				if waited := y.looked(now, m, m > 0); before == 0 && waited != 0 || before != 0 && waited != int(c.ns/osyieldEvent) {
+					t.Fatalf("a try of %d ns counts as %d events", now-before, waited)
+				}
+			}
+			if share := float64(tries) / looks; share < c.least || share > c.most {
+				t.Errorf("it is tried with %.4f of the looks, want %.4f to %.4f", share, c.least, c.most)
+			}
+		})
+	}
+}

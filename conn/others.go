@@ -22,9 +22,12 @@ type others struct {
 // of some 2 µs each time.
 const giveWayEvery = 128
 
-// are counts m events more, and reports whether it is the others' turn.
-func (o *others) are(m int) bool {
-	if o.since += 1 + m; o.since < giveWayEvery {
+// are counts m events more, and a look.
+func (o *others) are(m int) { o.since += 1 + m }
+
+// turn reports whether it is the others' turn, which then begins.
+func (o *others) turn() bool {
+	if o.since < giveWayEvery {
 		return false
 	}
 	o.since, o.owed = 0, true
