@@ -204,15 +204,15 @@ func (l *loop) look() bool {
 	at := l.nextTimer()
 	parks := m == 0 && (at == 0 || at > l.now) && l.mayPark()
 	yielded, yield := l.countYield(), false
-	l.others.are(m + l.osyield.looked(l.now, m, !parks))
-	switch {
+	l.others.are(m + l.osyield.looked(m, !parks))
+	switch { // what has made the epoll readable during a yield ends a park at once: that was no turn
 	case parks:
-		if yield = !yielded && l.mayYield(); !yield {
+		if yield = !yielded && l.mayYield(); !yield && !yielded {
 			l.others.since = 0
 		}
 		l.alarm.set(at)
 		l.stats.observe(l)
-	case l.looks == 1 && l.others.turn():
+	case l.looks == 1 && !yielded && l.others.turn():
 		l.handover.parked.Store(true)
 		l.ep.Wake()
 	default:
@@ -228,7 +228,7 @@ func (l *loop) cross() (int, error) {
 	if pl := l.packets; pl != nil && pl.eager(l.looks) {
 		return pl.receiveFirst()
 	}
-	if l.looks == 1 && l.packets == nil && l.osyield.busy() {
+	if l.looks == 1 && l.packets == nil && l.osyield.dueBusy() {
 		return l.crossAfterYield()
 	}
 	return l.be.Tick(l.table.n)

@@ -9,8 +9,10 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -77,6 +79,47 @@ func TestBusyLoopYields(t *testing.T) {
 			}
 			if n := ln.Stats().ByCall[poller.CallOther]; (n > 0) != c.yields {
 				t.Errorf("%d other calls after 1000 looks, want some: %t", n, c.yields)
+			}
+		})
+	}
+}
+
+// What the table has brought before other threads ran is there when it is looked at, of
+// every backend: answers are whole, and connections that were closed are gone.
+func TestBusyLoopKeepsResults(t *testing.T) {
+	for _, f := range backends(t) {
+		t.Run(f.Name(), func(t *testing.T) {
+			ln := served(t, serveFunc{serve: echoOnce}, conn.WithLoops(1),
+				conn.WithFactory(neverIdle{Factory: f, each: 1, looks: new(atomic.Int64)}))
+			var wg sync.WaitGroup
+			for i := range 16 {
+				wg.Go(func() {
+					for range 10 {
+						c, err := net.Dial("tcp", ln.Addr().String())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						c.SetDeadline(time.Now().Add(time.Minute))
+						for k := range 50 {
+							want := fmt.Sprintf("%03d %d", k, i)
+							got := make([]byte, len(want))
+							c.Write([]byte(want))
+							if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+								t.Errorf("client %d: %q, %v, want %q", i, got, err, want)
+								break
+							}
+						}
+						c.Close()
+					}
+				})
+			}
+			wg.Wait()
+			for ln.Stats().Open > 0 {
+				runtime.Gosched()
+			}
+			if ln.Stats().ByCall[poller.CallOther] == 0 {
+				t.Error("it has let nobody run")
 			}
 		})
 	}

@@ -24,24 +24,33 @@ import (
 //
 // It does not pay where a processor is idle, which would only pull the clients away, nor
 // beside a thread that never sleeps: that keeps the processor for a time slice, and
-// the kernel takes one from us for each yield. So it is tried now and then, and kept up
-// while most tries find something soon.
+// the kernel takes one from us for each yield. So before a park it is tried as long as that
+// mostly finds something soon, while busy as long as most tries do not take long, and
+// else now and then.
 //
-// It keeps the P, as a thread does that the kernel has interrupted: given away, as in other
+// It keeps the P, as a thread does that the kernel interrupts: given away, as in other
 // system calls, it has Go's scheduler wake threads that move the loops from processor to
-// processor. So how long it takes counts as do the events it finds (others): the
+// processor. The price is that whatever wants this P, a goroutine that is queued here or
+// the garbage collector, waits for as long as the clients run, and so do results that the
+// table has brought. How long that is counts as do the events that are found (others): the
 // others have their turn at the next look.
 //
-// The driver touches it without the lock, and nobody else does.
+// It is the driver's alone.
 type osyield struct {
-	events int   // since the driver last yielded or parked
-	ticks  int   // the same
-	run    int   // tries since the last rest
-	miss   int   // how far those that have found nothing outweigh the others
-	long   int   // how far those that took long do
-	rest   int   // times that it would be due until it is tried again
-	last   int   // what rest was set to
-	from   int64 // when the try under way began; 0: none is
+	idle, busy osyieldTries
+	events     int           // of ticks since the last try, park, or time that a try was due
+	ticks      int           // those
+	tried      *osyieldTries // whose try the look under way ends, or nil
+	ns         int64         // that it took
+}
+
+// osyieldTries are the tries of one kind, and what has come of them.
+type osyieldTries struct {
+	run  int // tries since the last rest
+	miss int // how far those that have found nothing outweigh the others
+	long int // how far those that took long do
+	rest int // times that a try is due until one is made
+	last int // what rest was set to
 }
 
 const (
@@ -53,85 +62,86 @@ const (
 	osyieldLong  = 32        // tries that outweigh one that took long
 	osyieldSoon  = 2_000_000 // ns: what is longer was no client
 	osyieldRun   = 512       // tries of a run that was worth it
-	osyieldRest  = 64        // times it is left out after such a run; twice as many after each other
+	osyieldRest  = 64        // times that are left out after a run; twice the last, after a shorter one
 	osyieldIdle  = 1024      // at the most, where a processor was idle
 	osyieldBusy  = 4096      // beside a thread that does not sleep
 )
 
-// busy reports whether a driver that is, is to try it with this tick.
-func (y *osyield) busy() bool {
+// dueBusy reports whether a driver that is busy is to try it with this tick.
+func (y *osyield) dueBusy() bool {
 	if y.events < osyieldEvery {
 		return false
 	}
 	few := y.events < osyieldFull*y.ticks
 	y.events, y.ticks = 0, 0
-	return few && y.due()
+	return few && y.busy.due()
 }
 
-// due reports whether it is tried, where it could be.
-func (y *osyield) due() bool {
-	if y.rest == 0 {
-		return true
-	}
-	y.rest--
-	return false
+// letOthersRun is a try. The look that follows ends it.
+func (y *osyield) letOthersRun(kind *osyieldTries) {
+	began := clockNow()
+	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // it cannot fail
+	y.tried, y.ns = kind, clockNow()-began
 }
 
 // looked is told what a look has found: m events, or other work, or nothing. It returns
 // as how many events the try counts that ends with it.
-func (y *osyield) looked(now int64, m int, found bool) (waited int) {
-	tried := y.from != 0
-	if tried || !found {
+func (y *osyield) looked(m int, found bool) (waited int) {
+	kind := y.tried
+	if kind != nil || !found {
 		y.events, y.ticks = 0, 0
 	} else {
 		y.events, y.ticks = y.events+m, y.ticks+1
 	}
-	if !tried {
+	if kind == nil {
 		return 0
 	}
-	ns := now - y.from
-	y.from = 0
-	y.took(ns, found)
-	return int(ns / osyieldEvent)
+	y.tried = nil
+	kind.took(y.ns, found || kind == &y.busy) // that finds what clients elsewhere send, whoever has run
+	return int(y.ns / osyieldEvent)
 }
 
-// took is told how long a try took, and whether something was found behind it.
-func (y *osyield) took(ns int64, found bool) {
-	y.run++
+// due reports whether a try is made, where one could be.
+func (t *osyieldTries) due() bool {
+	if t.rest == 0 {
+		return true
+	}
+	t.rest--
+	return false
+}
+
+// took is told how long a try took, and whether it was of use.
+func (t *osyieldTries) took(ns int64, useful bool) {
+	t.run++
 	switch {
 	case ns > osyieldSoon:
-		if y.long += osyieldLong; y.long >= 2*osyieldLong {
-			y.stop(2*y.last, osyieldBusy)
+		if t.long += osyieldLong; t.long >= 2*osyieldLong {
+			t.stop(osyieldBusy)
 		}
-	case !found:
-		if y.miss += osyieldMiss; y.miss >= osyieldFew {
-			y.stop(2*y.last, osyieldIdle)
+	case !useful:
+		if t.miss += osyieldMiss; t.miss >= osyieldFew {
+			t.stop(osyieldIdle)
 		}
 	default:
-		y.miss = max(y.miss-1, -osyieldFew)
-		y.long = max(y.long-1, -2*osyieldLong)
+		t.miss = max(t.miss-1, -osyieldFew)
+		t.long = max(t.long-1, -2*osyieldLong)
 	}
 }
 
 // stop ends a run of tries.
-func (y *osyield) stop(rest, most int) {
-	if y.run >= osyieldRun {
+func (t *osyieldTries) stop(most int) {
+	rest := 2 * t.last
+	if t.run >= osyieldRun {
 		rest = 0
 	}
 	rest = min(max(rest, osyieldRest), most)
-	*y = osyield{rest: rest, last: rest}
+	*t = osyieldTries{rest: rest, last: rest}
 }
 
-// letOthersRun begins a try. The look that follows ends it.
-func (y *osyield) letOthersRun(now int64) {
-	y.from = now
-	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // it cannot fail
-}
-
-// countYield counts the try under way as a crossing, and reports whether there is one.
-// With the lock.
+// countYield counts the try that this look ends, if there is one, as a crossing, and
+// reports whether. With the lock.
 func (l *loop) countYield() bool {
-	if l.osyield.from == 0 {
+	if l.osyield.tried == nil {
 		return false
 	}
 	l.stats.calls.Crossings++
@@ -143,20 +153,22 @@ func (l *loop) countYield() bool {
 // not if it is the others' turn, who then have it, nor by a loop of datagrams, which
 // receives before it parks (packetFirst). With the lock.
 func (l *loop) mayYield() bool {
-	return l.looks == 1 && l.others.since < giveWayEvery && l.packets == nil && l.osyield.due()
+	return l.looks == 1 && l.others.since < giveWayEvery && l.packets == nil && l.osyield.idle.due()
 }
 
 // lookAfterYield lets other threads run, and looks again. Called by look, which has
 // parked, without the lock; returns what look does.
 func (l *loop) lookAfterYield() bool {
-	l.osyield.letOthersRun(l.now)
+	l.osyield.letOthersRun(&l.osyield.idle)
 	return l.look()
 }
 
 // crossAfterYield runs the table, and lets other threads run before it asks for
 // events. Called by cross.
 func (l *loop) crossAfterYield() (int, error) {
-	l.be.Run(l.table.n)
-	l.osyield.letOthersRun(clockNow())
+	if l.table.n > 0 {
+		l.be.Run(l.table.n)
+	}
+	l.osyield.letOthersRun(&l.osyield.busy)
 	return l.be.Tick(0)
 }

@@ -16,7 +16,8 @@ type Backend interface {
 	// Tick runs Entries[:n] as Run does, looks which descriptors are ready,
 	// harvests, and returns how many of Events are valid. It does not wait for
 	// any. Waking is not an event. An error says what the loop is to report; the
-	// results are valid all the same. Only the loop's driver calls it.
+	// results are valid all the same. The entries behind n stay as a Run has left
+	// them. Only the loop's driver calls it.
 	Tick(n int) (int, error)
 
 	// Run runs Entries[:n] and does not wait: in order, as far as one

@@ -148,13 +148,16 @@ func (k *kmod) Tick(n int) (int, error) {
 		return k.told(k.direct.Tick(n))
 	}
 	look := &k.sh.all[n]
+	was := *look // of a Run before this
 	k.recordLook(look)
 	k.counts.Ticks++
-	if !k.run(n, n+1) {
+	whole, ret := k.run(n, n+1), look.Ret
+	*look = was
+	if !whole {
 		return k.told(k.look())
 	}
 	k.counts.ByCall[CallEpollWait]++
-	if look.Ret < 0 { // in vain, and who sees nothing parks
+	if ret < 0 { // in vain, and who sees nothing parks
 		return k.told(k.look())
 	}
 	k.counts.ByCall[CallRecv] += uint64(k.sh.ctl.recvs)

@@ -127,8 +127,8 @@ func TestKmodInterrupted(t *testing.T) {
 		if n, err := k.Tick(4); n != 0 || err != nil || k.refused {
 			t.Fatalf("Tick = %d, %v", n, err)
 		}
-		for i := range 8 { // the wait comes behind the fourth
-			if ret := sh.all[i].Ret; (ret == 0) != (i <= 4) {
+		for i := range 8 { // what is behind the fourth is left as it was
+			if ret := sh.all[i].Ret; (ret == 0) != (i < 4) {
 				t.Errorf("entry %d: %d", i, ret)
 			}
 		}
@@ -203,6 +203,27 @@ func TestKmodLooksInVain(t *testing.T) {
 	}
 	if n, err := k.Tick(0); n != 1 || err != nil || sh.Events[0].N != 1 {
 		t.Errorf("Tick = %d, %v: %+v", n, err, sh.Events[0])
+	}
+}
+
+// A Tick without a table leaves the results of a Run before it where they are.
+func TestKmodTicksAfterRun(t *testing.T) {
+	k, sh := standInKmod(t, 0, nil)
+	near, far := socketPair(t)
+	text := []byte("abc")
+	sh.Entries[0].Send(near, unsafe.Pointer(&text[0]), 1, 0)
+	sh.Entries[1].Send(near, unsafe.Pointer(&text[1]), 2, 0)
+	k.Run(2)
+	if m, err := k.Tick(0); m != 0 || err != nil {
+		t.Fatalf("Tick = %d, %v", m, err)
+	}
+	for i, want := range []int64{1, 2} {
+		if e := &sh.Entries[i]; e.NR != unix.SYS_SENDTO || e.Ret != want {
+			t.Errorf("entry %d is call %d with result %d, want %d with %d", i, e.NR, e.Ret, unix.SYS_SENDTO, want)
+		}
+	}
+	if n, _ := unix.Read(int(far), make([]byte, 8)); n != 3 {
+		t.Errorf("%d bytes have arrived, want 3", n)
 	}
 }
 

@@ -39,10 +39,11 @@ func Conformance(t *testing.T, f poller.Factory) {
 		{"entries", entryCases},
 		{"chains", chainCases},
 	} {
-		// A table means the same whether it is only run or a look follows.
+		// A table means the same whether it is only run, or a look follows, at once or later.
 		t.Run(g.name, func(t *testing.T) {
 			t.Run("run", func(t *testing.T) { runCases(t, f, g.cases, execRun) })
 			t.Run("tick", func(t *testing.T) { runCases(t, f, g.cases, execTick) })
+			t.Run("run-tick", func(t *testing.T) { runCases(t, f, g.cases, execRunThenTick) })
 		})
 	}
 	for _, g := range []struct {

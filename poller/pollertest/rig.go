@@ -33,6 +33,13 @@ func execTick(r *rig, n int) {
 	}
 }
 
+// execRunThenTick looks after others have run, and then at what the table has brought.
+func execRunThenTick(r *rig, n int) {
+	r.Helper()
+	r.b.Run(n)
+	execTick(r, 0)
+}
+
 // rig is a loop without a loop: the test plays the driver.
 type rig struct {
 	*testing.T
