@@ -80,9 +80,9 @@
 //   - with nothing to do it is parked: its driver waits in Go's netpoller for its own
 //     epoll to become readable, as any goroutine waits for a socket. It holds no
 //     processor (P) and no thread;
-//   - where there are more threads than processors it lets the others run (sched_yield),
-//     before it parks and while its ticks have few events, as long as that mostly finds
-//     something soon;
+//   - where there are more threads than processors it lets the others run (sched_yield):
+//     before it parks, as long as that mostly finds something soon, and once in 48 events
+//     while its ticks have few, unless that takes long;
 //   - it arms a timer only if a deadline is set, one that is earlier than what the
 //     timer is set to already;
 //   - while it always finds something it gives way after 128 events: whatever is
