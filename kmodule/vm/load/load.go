@@ -237,11 +237,13 @@ func (l *load) judge(before, after counted) error {
 	}
 	steals := after.stats.Steals - before.stats.Steals
 	fmt.Printf("entries and harvests: %s; steals %d\n", strings.Join(calls, ", "), steals)
-	if !near(crossings, ioctls) {
-		errs = append(errs, fmt.Errorf("the server has counted %d crossings, the kernel %d", crossings, ioctls))
+	// A loop lets others run by a call that is none of the module's, and may run its table before that.
+	yields := after.stats.ByCall[poller.CallOther] - before.stats.ByCall[poller.CallOther]
+	if !near(crossings-yields, ioctls) {
+		errs = append(errs, fmt.Errorf("the server has counted %d crossings, %d of them to let others run, the kernel %d", crossings, yields, ioctls))
 	}
 	// Who has lost the loop sends by itself, and so does who writes while it is away.
-	if crossings > ticks+5+2*steals {
+	if crossings > ticks+2*yields+5+2*steals {
 		errs = append(errs, fmt.Errorf("%d ticks took %d crossings", ticks, crossings))
 	}
 	return errors.Join(errs...)

@@ -11,8 +11,8 @@
 //	vmload -slow DISK -server ESCAHTTP   escahttp, serving a disk that takes long
 //	vmload -probe                        what every backend's probe answers
 //
-// It fails if they disagree, if a tick takes more than one crossing, or if an
-// answer is not whole; with a slow disk, if that keeps others waiting.
+// It fails if they disagree, if a tick takes more than one crossing, but for those that let
+// others run first, or if an answer is not whole; with a slow disk, if that keeps others waiting.
 package main
 
 import (
