@@ -75,8 +75,9 @@ var garbage collector
 
 type collector struct{ asked atomic.Bool }
 
-// cyclesWanted is how many collections it takes: what is in a sync.Pool outlives one.
-const cyclesWanted = 2
+// cyclesWanted is how many collections it takes: what is in a sync.Pool outlives one,
+// and the system does not get back what was in use at the end of the last.
+const cyclesWanted = 3
 
 // collect sees that Go's collector has run a little later, by itself if it can.
 func (g *collector) collect() {
