@@ -23,7 +23,7 @@ build:       ## build bin/escahttp
 
 test: setup lint cross ## everything a change has to pass (sets up what it needs)
 	ESCA_REQUIRE=preload,curl,nghttp,h2load,haproxy,systemd-socket-activate ESCA_SEEDS=$(SEEDS) $(GO) test -race -timeout 40m $(PKGS)
-	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./server/http3 ./cmd/escahttp/internal/http1
+	CGO_ENABLED=0 ESCA_BACKEND=direct $(GO) test -short -timeout 40m ./poller/... ./conn/... ./conn/nettest ./server/... ./server/apps ./server/http3 ./cmd/escahttp/internal/http1
 	GO=$(GO) kmodule/vm/run 6.1 6.12
 
 setup:       ## install what the race detector and the tests need, where it is missing

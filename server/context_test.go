@@ -209,7 +209,7 @@ func TestContextOfShutdown(t *testing.T) {
 func TestContextOfTimedOut(t *testing.T) {
 	late := make(chan error, 1)
 	asked := make(chan context.Context, 1)
-	gate := make(chan bool)
+	lateGate, gate := make(chan bool), make(chan bool)
 	r := onOneLoop.start(t, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
 		if string(ctx.Path()) != "/slow" {
 			asked <- server.Context(ctx)
@@ -219,7 +219,7 @@ func TestContextOfTimedOut(t *testing.T) {
 		fasthttp.TimeoutHandler(func(ctx *fasthttp.RequestCtx) {
 			c := server.Context(ctx)
 			<-c.Done()
-			<-gate
+			<-lateGate
 			late <- server.Context(ctx).Err()
 		}, time.Millisecond, "late")(ctx)
 	}})
@@ -228,7 +228,7 @@ func TestContextOfTimedOut(t *testing.T) {
 	c.response()
 	c.send(get)
 	present := wait(t, asked, "the next request")
-	gate <- true
+	lateGate <- true
 	if err := wait(t, late, "the late handler"); err != context.Canceled {
 		t.Errorf("the late handler's context: %v", err)
 	}
