@@ -3,17 +3,15 @@
 package server_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // freeAddr returns an address that nobody listens on: for gnet, which does not tell which
@@ -23,20 +21,23 @@ func freeAddr(t testing.TB, network string) string {
 	if network == "unix" {
 		return "unix://" + filepath.Join(t.TempDir(), "s")
 	}
+	kind := unix.SOCK_STREAM
+	if strings.HasPrefix(network, "udp") {
+		kind = unix.SOCK_DGRAM
+	}
 	for {
-		addr := fmt.Sprint("127.0.0.1:", nextPort())
-		var held io.Closer
-		var err error
-		if strings.HasPrefix(network, "udp") {
-			held, err = net.ListenPacket("udp4", addr)
-		} else {
-			held, err = net.Listen("tcp4", addr)
+		port := int(nextPort())
+		fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
+		// Without SO_REUSEADDR, as gnet binds: a connection that has ended may still keep it.
+		err = unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+		unix.Close(fd)
 		if err == nil {
-			held.Close()
-			return network + "://" + addr
+			return fmt.Sprintf("%s://127.0.0.1:%d", network, port)
 		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		if err != unix.EADDRINUSE {
 			t.Fatal(err)
 		}
 	}
