@@ -44,7 +44,7 @@ func launch(t *testing.T, stdout, stderr *os.File, args ...string) *process {
 		t.Fatal(err)
 	}
 	go func() { p.done <- p.Wait(); close(p.done) }()
-	t.Cleanup(func() { p.Process.Kill(); <-p.done })
+	t.Cleanup(func() { p.kill(t) })
 	if stderr.Name() == p.log {
 		p.await(t)
 	}
@@ -80,6 +80,15 @@ func (p *process) await(t *testing.T) {
 func (p *process) said() string {
 	b, _ := os.ReadFile(p.log)
 	return string(b)
+}
+
+// kill ends it with the test, and tells what it said, if that has failed.
+func (p *process) kill(t *testing.T) {
+	p.Process.Kill()
+	<-p.done
+	if t.Failed() {
+		t.Logf("it said %s", p.said())
+	}
 }
 
 // ended waits for the end, and returns what that was.

@@ -135,7 +135,7 @@ func launchCmd(t *testing.T, cmd *exec.Cmd, env []string) *process {
 		t.Fatal(err)
 	}
 	go func() { p.done <- p.Wait(); close(p.done) }()
-	t.Cleanup(func() { p.Process.Kill(); <-p.done })
+	t.Cleanup(func() { p.kill(t) })
 	return p
 }
 

@@ -128,8 +128,21 @@ func (u *upgrades) done() <-chan struct{} {
 // one ends; if it does not come to that, this one goes on.
 func (t *site) replace() {
 	t.out.Printf("upgrading: %s is started anew", os.Args[0])
-	if err := t.upgrades.Upgrade(); err != nil {
+	if err := asReady(t.upgrades.Upgrade); err != nil {
 		t.out.Errorf("the upgrade has failed: %v; this process goes on", err)
+	}
+}
+
+// notReady is what tableflip says of an upgrade that is asked for before Ready.
+const notReady = "process is not ready yet"
+
+// asReady is upgrade, once Ready has returned: tableflip's own goroutine may learn that
+// later than it learns of the upgrade, which then would fail. Asked again, it knows.
+func asReady(upgrade func() error) error {
+	for {
+		if err := upgrade(); err == nil || err.Error() != notReady {
+			return err
+		}
 	}
 }
 

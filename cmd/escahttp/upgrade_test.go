@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -187,6 +188,41 @@ func TestStopAfterAnUpgrade(t *testing.T) {
 			}
 			if err := p.ended(t); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// own is what the tests' own process upgrades with; tableflip allows one.
+var own = sync.OnceValues(newUpgrades)
+
+// An upgrade that tableflip takes for too early is asked for again; another failure is one.
+func TestUpgradeAsReady(t *testing.T) {
+	u, err := own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	early, failed := u.Upgrade(), errors.New("failed") // there was no Ready
+	for _, c := range []struct {
+		name string
+		ends []error // of the tries
+		want error
+	}{
+		{"at once", []error{nil}, nil},
+		{"early", []error{early, early, nil}, nil},
+		{"a failure", []error{failed}, failed},
+		{"early, and a failure", []error{early, failed}, failed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tries := 0
+			err := asReady(func() error {
+				if tries++; tries > len(c.ends) {
+					return nil
+				}
+				return c.ends[tries-1]
+			})
+			if err != c.want || tries != len(c.ends) {
+				t.Errorf("%v after %d tries, want %v after %d", err, tries, c.want, len(c.ends))
 			}
 		})
 	}
