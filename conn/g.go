@@ -22,34 +22,42 @@ func gword(off uintptr) uintptr
 // The runtime ends the process when a coroutine is switched away from in that
 // state and offers no way to ask for it, so the word is found by looking which
 // one changes: it is zero, becomes the address of the thread's descriptor, which
-// the goroutine already holds elsewhere, and is zero again. If a future runtime
+// the goroutine also holds elsewhere, and is zero again. If a future runtime
 // hides it, a lock left by a handler is the runtime's throw again, nothing else.
 var lockWord = sync.OnceValue(func() uintptr {
 	found := make(chan uintptr)
-	go func() { found <- findLockWord() }()
+	go func() {
+		var before, locked, after gwords
+		before.take()
+		runtime.LockOSThread()
+		locked.take()
+		runtime.UnlockOSThread()
+		after.take()
+		found <- findLockWord(&before, &locked, &after)
+	}()
 	return <-found
 })
 
-func findLockWord() uintptr {
-	const words = 48 // the descriptor is larger than this many words
-	var before, locked, after [words]uintptr
-	snap := func(to *[words]uintptr) {
-		for i := range to {
-			to[i] = gword(uintptr(i) * 8)
-		}
+// gwords are the first words of a goroutine's descriptor, which has more.
+type gwords [48]uintptr
+
+func (w *gwords) take() {
+	for i := range w {
+		w[i] = gword(uintptr(i) * 8)
 	}
-	snap(&before)
-	runtime.LockOSThread()
-	snap(&locked)
-	runtime.UnlockOSThread()
-	snap(&after)
+}
+
+// findLockWord returns lockWord's offset by what the words were before, while and after
+// the goroutine was locked. It may have come from another thread before it was locked,
+// and gone to another after.
+func findLockWord(before, locked, after *gwords) uintptr {
 	var off uintptr
 	for i, v := range locked {
 		if v == 0 || before[i] != 0 || after[i] != 0 {
 			continue
 		}
-		for j, w := range before {
-			if j != i && w == v && locked[j] == v {
+		for j, w := range locked {
+			if w == v && before[j] != 0 {
 				if off != 0 && off != uintptr(i)*8 {
 					return 0 // two candidates: not sure
 				}
