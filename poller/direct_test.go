@@ -78,13 +78,9 @@ func TestHarvestResults(t *testing.T) {
 // rig is a direct backend and a connection that it watches.
 func rig(t testing.TB) (b Backend, s *Shared, watched, peer int32) {
 	t.Helper()
-	ep, err := OpenEpoll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ep.Close() })
+	ep := newEpoll(t)
 	s = newShared(t, Config{MaxFD: 1 << 10})
-	b, err = Direct.Open(ep, s)
+	b, err := Direct.Open(ep, s)
 	if err != nil {
 		t.Fatal(err)
 	}

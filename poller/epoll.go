@@ -89,7 +89,9 @@ func (e *Epoll) register() (err error) {
 // goroutine off its thread and its processor until the epoll has an event, or
 // Wake is called. look must have asked the epoll for all it had, in vain, or all that is
 // in it, when it returns false: Go's netpoller is edge-triggered, and what lies there already is
-// no edge. A Wake from then on has look called again, even one by look itself, which
+// no edge. (A look can see nothing of what is there while the netpoller, on another thread,
+// asks the same epoll: on some kernels neither takes the other's lock. Then the netpoller
+// finds it, and that is the edge.) A Wake from then on has look called again, even one by look itself, which
 // so gives the goroutines that are runnable, or whose descriptors are ready, their
 // turn. One that look's own question has answered does not: what it is about has to
 // be seen by look. The loop's driver calls it. The only error is os.ErrClosed.

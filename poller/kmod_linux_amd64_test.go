@@ -15,11 +15,7 @@ import (
 // table, because a signal is pending, and from then on answers as answer says.
 func standInKmod(t *testing.T, stop int, answer func() (int, syscall.Errno)) (*kmod, *Shared) {
 	t.Helper()
-	ep, err := OpenEpoll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ep.Close() })
+	ep := newEpoll(t)
 	sh := newShared(t, Config{})
 	k := &kmod{refusable: newRefusable(ep, sh), noTime: new(unix.Timespec)}
 	module := newDirect(ep, sh)
@@ -239,11 +235,7 @@ func TestKmodRefusedByAFilter(t *testing.T) {
 		inFiltered(t, "TestKmodRefusedByAFilter", "a filter")
 		return
 	}
-	ep, err := OpenEpoll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ep.Close()
+	ep := newEpoll(t)
 	sh := newShared(t, Config{})
 	b, err := kmodFactory{}.Open(ep, sh)
 	if err != nil {

@@ -23,11 +23,7 @@ func openUring(t testing.TB, c Config) (*uring, *Epoll, *Shared) {
 		}
 		t.Skip(p)
 	}
-	ep, err := OpenEpoll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ep.Close() })
+	ep := newEpoll(t)
 	sh, err := NewShared(c)
 	if err != nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ type streams struct {
 }
 
 func newStreams(t *testing.T, f *faulty.Factory) *streams {
-	s := &streams{loop: open(t, f), byFD: make(map[int32]*end)}
+	s := &streams{loop: openToPark(t, f), byFD: make(map[int32]*end)}
 	for i := range 3 {
 		a, b := s.pair()
 		x, y := &end{fd: a}, &end{fd: b}

@@ -36,14 +36,14 @@ var countCases = []testcase{
 		r.watch(b, 1, poller.HarvestRecv)
 		for range 3 {
 			r.send(a, "x")
-			if n := r.tick(1); n != 1 {
+			if n := r.found(1); n != 1 {
 				r.Fatalf("%d events, want 1", n)
 			}
 			r.harvested(r.sh.Events[0])
 			r.n = 0
 		}
 		r.tick(0)
-		r.counted(4, map[poller.Call]uint64{poller.CallSend: 3, poller.CallRecv: 3})
+		r.counted(r.ticks, map[poller.Call]uint64{poller.CallSend: 3, poller.CallRecv: 3})
 	}},
 
 	{name: "calls are not counted", run: func(r *rig) {
