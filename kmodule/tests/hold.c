@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Keeps what its arguments name on until the guest ends: "gro", a socket with
- * UDP_GRO, or "calls", the tracepoint of system calls.
+ * Keeps what its arguments name on until the guest ends, or does once what a kernel
+ * does at first use:
+ *
+ *	gro	a socket with UDP_GRO
+ *	memcg	a memory cgroup
+ *	calls	the tracepoints of system calls that vmload counts
+ *	once	the secrets of TCP's and UDP's hashes
  *
  * Who switches them patches the kernel's text, by way of an int3, under whatever
- * opens or closes a UDP socket, or enters a system call, meanwhile. A processor
- * that QEMU emulates beside another can run that int3 after it is gone
- * (gitlab.com/qemu-project/qemu, issue 4669): a 6.12 guest dies of it, a 6.1 guest
- * stands still. So each is switched once, while one process is awake: init waits
- * for this program, which leaves a child that holds it.
+ * opens or closes a socket, or enters a system call, meanwhile. A processor that QEMU
+ * emulates beside another can run that int3 after it is gone (gitlab.com/qemu-project/qemu,
+ * issue 4669): a 6.12 guest dies of it, a 6.1 guest stands still. So a guest boots, for a
+ * kernel that boots patches itself as well, and switches these with one processor, and
+ * then gets the other; but for "calls", which would change what is tested: init waits for
+ * this program, so that nothing else is awake. A step in which something is switched all
+ * the same fails (not_patched, vm/init).
  */
 #include "check.h"
 
 #include <linux/perf_event.h>
 #include <netinet/udp.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -27,31 +36,105 @@ static void hold_gro(void)
 	MUST(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one)));
 }
 
-static void hold_calls(void)
+#define ROOT "/tmp/held"
+
+/* A group stays when nobody sees it any more. */
+static void hold_memcg(void)
+{
+	int fd;
+
+	MUST(mkdir(ROOT, 0755));
+	MUST(mount("none", ROOT, "cgroup2", 0, NULL));
+	fd = MUST(open(ROOT "/cgroup.subtree_control", O_WRONLY));
+	MUST(write(fd, "+memory", 7));
+	close(fd);
+	MUST(mkdir(ROOT "/held", 0755));
+	MUST(umount(ROOT));
+	MUST(rmdir(ROOT));
+}
+
+static void hold_tracepoint(const char *id)
 {
 	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT,
 					.size = sizeof(attr), .disabled = 1 };
-	FILE *id = fopen("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id", "r");
+	FILE *f = fopen(id, "r");
 
-	if (!id || fscanf(id, "%llu", &attr.config) != 1) {
-		perror("the tracepoint of system calls");
+	if (!f || fscanf(f, "%llu", &attr.config) != 1) {
+		perror(id);
 		exit(1);
 	}
+	fclose(f);
 	MUST(syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0));
+}
+
+/* Both: the second is a second probe of the same tracepoint, which calls it otherwise. */
+static void hold_calls(void)
+{
+	hold_tracepoint("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id");
+	hold_tracepoint("/sys/kernel/tracing/events/syscalls/sys_enter_ioctl/id");
+}
+
+/* A socket that is connected to itself, or to another, says something. */
+static void say_once(int family, int type)
+{
+	struct sockaddr_in6 addr = { .sin6_family = family };
+	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(addr);
+	int to = MUST(socket(family, type, 0)), from = MUST(socket(family, type, 0)), end = to;
+	static char big[60000]; /* in fragments, where it is a datagram */
+
+	if (family == AF_INET)
+		((struct sockaddr_in *)&addr)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		addr.sin6_addr = in6addr_loopback;
+	MUST(bind(to, (struct sockaddr *)&addr, len));
+	MUST(getsockname(to, (struct sockaddr *)&addr, &len));
+	if (type == SOCK_STREAM)
+		MUST(listen(to, 1));
+	MUST(connect(from, (struct sockaddr *)&addr, len));
+	if (type == SOCK_STREAM)
+		end = MUST(accept(to, NULL, NULL));
+	MUST(send(from, big, sizeof(big), 0));
+	MUST(recv(end, big, sizeof(big), 0));
+	close(from);
+	close(end);
+	if (end != to)
+		close(to);
+}
+
+static void do_once(void)
+{
+	say_once(AF_INET, SOCK_STREAM);
+	say_once(AF_INET6, SOCK_STREAM);
+	say_once(AF_INET, SOCK_DGRAM);
+	say_once(AF_INET6, SOCK_DGRAM);
+}
+
+static const struct {
+	const char *name;
+	void (*hold)(void);
+} all[] = {
+	{ "gro", hold_gro },
+	{ "memcg", hold_memcg },
+	{ "calls", hold_calls },
+	{ "once", do_once },
+};
+
+static void hold(const char *name)
+{
+	for (unsigned int i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (strcmp(all[i].name, name) == 0) {
+			all[i].hold();
+			return;
+		}
+	}
+	fprintf(stderr, "hold: %s: neither gro, memcg, calls nor once\n", name);
+	exit(1);
 }
 
 int main(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "gro") == 0) {
-			hold_gro();
-		} else if (strcmp(argv[i], "calls") == 0) {
-			hold_calls();
-		} else {
-			fprintf(stderr, "hold: %s: neither gro nor calls\n", argv[i]);
-			return 1;
-		}
-	}
+	for (int i = 1; i < argc; i++)
+		hold(argv[i]);
 	if (MUST(fork()) == 0) {
 		close(0);
 		close(1);
