@@ -89,12 +89,13 @@ func (e *Epoll) register() (err error) {
 // goroutine off its thread and its processor until the epoll has an event, or
 // Wake is called. look must have asked the epoll for all it had, in vain, or all that is
 // in it, when it returns false: Go's netpoller is edge-triggered, and what lies there already is
-// no edge. A look can be told of nothing although something is there, on some kernels, while
-// the netpoller asks the same epoll on another thread; then that one finds it, after the
-// look, which is the edge. A Wake from then on has look called again, even one by look
-// itself, which so gives the goroutines that are runnable, or whose descriptors are ready,
-// their turn. One that look's own question has answered does not: what it is about has to
-// be seen by look. The loop's driver calls it. The only error is os.ErrClosed.
+// no edge. On some kernels a look can be told of nothing although something is there, while
+// the netpoller asks the same epoll on another thread; then that one finds it, and says so
+// after the look, which is the edge. So nobody else may ask the epoll whether it is
+// readable. A Wake from then on has look called again, even one by look itself, which so
+// gives the goroutines that are runnable, or whose descriptors are ready, their turn. One
+// that look's own question has answered does not: what it is about has to be seen by
+// look. The loop's driver calls it. The only error is os.ErrClosed.
 func (e *Epoll) Park(look func() bool) error {
 	e.look = look
 	err := e.raw.Read(e.ask)

@@ -40,7 +40,7 @@ func open(t *testing.T, f *faulty.Factory) *loop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	return openOn(t, f, &poller.Epoll{FD: int32(fd)})
+	return openOn(t, f, &poller.Epoll{FD: int32(fd)}) // what would wake it is in no epoll
 }
 
 // openToPark is for tests that park.

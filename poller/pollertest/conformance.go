@@ -66,7 +66,26 @@ func runCases(t *testing.T, f poller.Factory, cases []testcase, exec executor) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			NoLeaks(t)
-			c.run(newRig(t, f, c.config, exec))
+			for try := 1; !saw(func() { c.run(newRig(t, f, c.config, exec)) }); try++ {
+				if try == 3 {
+					t.Fatal("a look has seen nothing of what was ready, three times")
+				}
+			}
 		})
 	}
+}
+
+// saw is false if a case has met what found says.
+func saw(run func()) (ok bool) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case unseen{}:
+			ok = false
+		default:
+			panic(v)
+		}
+	}()
+	run()
+	return true
 }

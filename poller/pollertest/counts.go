@@ -43,7 +43,7 @@ var countCases = []testcase{
 			r.n = 0
 		}
 		r.tick(0)
-		r.counted(r.ticks, map[poller.Call]uint64{poller.CallSend: 3, poller.CallRecv: 3})
+		r.counted(4, map[poller.Call]uint64{poller.CallSend: 3, poller.CallRecv: 3})
 	}},
 
 	{name: "calls are not counted", run: func(r *rig) {
