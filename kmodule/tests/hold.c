@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Keeps what its arguments name on until the guest ends, or does once what a kernel
- * does at first use:
+ * Keeps what its arguments name on until the guest ends, or does it once:
  *
  *	gro	a socket with UDP_GRO
  *	memcg	a memory cgroup
  *	calls	the tracepoints of system calls that vmload counts
- *	once	the secrets of TCP's and UDP's hashes
+ *	once	what has a kernel make the secrets of TCP's and UDP's hashes
  *
  * Who switches them patches the kernel's text, by way of an int3, under whatever
  * opens or closes a socket, or enters a system call, meanwhile. A processor that QEMU
  * emulates beside another can run that int3 after it is gone (gitlab.com/qemu-project/qemu,
- * issue 4669): a 6.12 guest dies of it, a 6.1 guest stands still. So a guest boots, for a
- * kernel that boots patches itself as well, and switches these with one processor, and
- * then gets the other; but for "calls", which would change what is tested: init waits for
- * this program, so that nothing else is awake. A step in which something is switched all
- * the same fails (not_patched, vm/init).
+ * issue 4669): a 6.12 guest dies of it, a 6.1 guest stands still.
+ *
+ * So a guest boots with one processor, since a kernel that boots patches itself as well,
+ * switches these, and then gets its other one. "calls" has to wait, as it would change
+ * what is tested; then nothing is awake but this program, for which init waits. A step in
+ * which something is switched all the same fails (not_patched, vm/init).
  */
 #include "check.h"
 
@@ -74,13 +74,13 @@ static void hold_calls(void)
 	hold_tracepoint("/sys/kernel/tracing/events/syscalls/sys_enter_ioctl/id");
 }
 
-/* A socket that is connected to itself, or to another, says something. */
-static void say_once(int family, int type)
+/* One socket says something to another. */
+static void say(int family, int type)
 {
 	struct sockaddr_in6 addr = { .sin6_family = family };
 	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(addr);
 	int to = MUST(socket(family, type, 0)), from = MUST(socket(family, type, 0)), end = to;
-	static char big[60000]; /* in fragments, where it is a datagram */
+	char byte = 0;
 
 	if (family == AF_INET)
 		((struct sockaddr_in *)&addr)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -93,8 +93,8 @@ static void say_once(int family, int type)
 	MUST(connect(from, (struct sockaddr *)&addr, len));
 	if (type == SOCK_STREAM)
 		end = MUST(accept(to, NULL, NULL));
-	MUST(send(from, big, sizeof(big), 0));
-	MUST(recv(end, big, sizeof(big), 0));
+	MUST(send(from, &byte, 1, 0));
+	MUST(recv(end, &byte, 1, 0));
 	close(from);
 	close(end);
 	if (end != to)
@@ -103,10 +103,10 @@ static void say_once(int family, int type)
 
 static void do_once(void)
 {
-	say_once(AF_INET, SOCK_STREAM);
-	say_once(AF_INET6, SOCK_STREAM);
-	say_once(AF_INET, SOCK_DGRAM);
-	say_once(AF_INET6, SOCK_DGRAM);
+	say(AF_INET, SOCK_STREAM);
+	say(AF_INET6, SOCK_STREAM);
+	say(AF_INET, SOCK_DGRAM);
+	say(AF_INET6, SOCK_DGRAM);
 }
 
 static const struct {
@@ -133,6 +133,7 @@ static void hold(const char *name)
 
 int main(int argc, char **argv)
 {
+	alarm(HANGS_AFTER); /* the child has none */
 	for (int i = 1; i < argc; i++)
 		hold(argv[i]);
 	if (MUST(fork()) == 0) {
