@@ -88,6 +88,9 @@ func TestPacketConn(t *testing.T) {
 }
 
 func TestPacketConnBatch(t *testing.T) {
+	if !ordered(t) {
+		return
+	}
 	for _, at := range packetNetworks {
 		t.Run(at.network, func(t *testing.T) {
 			a, b := listenPacket(t, at.network, at.addr), listenPacket(t, at.network, at.addr)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,6 +68,24 @@ func onOneProcessor(t *testing.T, f func()) {
 	}
 	defer unix.SchedSetaffinity(0, &all)
 	f()
+}
+
+// ordered has the test that calls it run in a process of its own on one processor, where it
+// is true: a test that compares the order in which datagrams come.
+func ordered(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("ESCA_TEST_ORDERED") != "" {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.short="+strconv.FormatBool(testing.Short()), "-test.timeout=10m", "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "ESCA_TEST_ORDERED=1")
+	var out []byte
+	var err error
+	onOneProcessor(t, func() { out, err = cmd.CombinedOutput() })
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
 }
 
 // inNamespace sets the network of the process up, if it is one of its own.

@@ -90,6 +90,9 @@ func packetSocketOf(t *testing.T) net.PacketConn {
 // Datagrams go to the peer and come from him whole, in their order, whoever sends; those
 // of others do not come; and who has closed it is not served any more.
 func TestPacketPeer(t *testing.T) {
+	if !ordered(t) {
+		return
+	}
 	onBothLoops(t, func(t *testing.T, ln enroller) {
 		far, third := packetSocketOf(t), packetSocketOf(t)
 		came := make(chan string, 100)

@@ -23,6 +23,9 @@ import (
 // With every fault the kernel has, all that is sent comes back, and in order, unless
 // a Handler is left behind.
 func TestPacketsSeeds(t *testing.T) {
+	if !ordered(t) {
+		return
+	}
 	all := faulty.DefaultRates()
 	all.ShortSend, all.Again, all.ShortRecv = 0.2, 0.1, 0.2
 	for name, rates := range map[string]faulty.Rates{"all": all, "interrupted": {Interrupt: 0.5}} {
